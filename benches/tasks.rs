@@ -80,7 +80,7 @@ fn seconds(net: &Model, task: &str, x: &Tensor, args: &[&str]) -> f64 {
             ask(&probe);
         }
         "integrated_gradients" => {
-            let steps = probes::attribution::integrated_gradients::Steps::Fixed(number(0));
+            let steps = probes::attribution::integrated_gradients::PathSteps::Fixed(number(0));
             ask(&IntegratedGradients { steps, ..Default::default() });
         }
         "smooth_grad" => {

@@ -106,7 +106,7 @@ enum Command {
     },
 }
 
-/// The options of running work: seed, threads, memory, output.
+/// The options of a run: seed, threads, memory, output.
 #[derive(Args, Clone)]
 pub struct RunArgs {
     /// The seed of all random numbers [default: that of the script's front matter, else 0].
@@ -124,26 +124,26 @@ pub struct RunArgs {
     quiet: bool,
 }
 
-/// How long a sealed process whose parent was killed has to save what is done.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+/// The time that a sealed process has to save its results when its parent was killed.
+const SAVE_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The memory limit, bytes, below which freed pages are returned to the system early.
-const SCARCE: u64 = 512 << 20;
+const LOW_MEMORY: u64 = 512 << 20;
 
 impl RunArgs {
-    /// The job, on as many threads as were asked for.
+    /// A job on as many threads as requested.
     fn bare_job(&self) -> Result<Job> {
         convscope::threads::start(self.threads.map_or(0, usize::from))?;
         let mut job = Job::new();
         (job.seed, job.memory) = (self.seed.unwrap_or(0), self.memory.unwrap_or(1024) << 20);
         convscope_engine::limits::set_memory(job.memory);
-        if job.memory < SCARCE {
+        if job.memory < LOW_MEMORY {
             allocator::return_early();
         }
         Ok(job)
     }
 
-    /// The same; Ctrl-C sets its signal, and a second one ends the program.
+    /// The same; Ctrl-C sets the job's signal, and a second Ctrl-C ends the program.
     fn job(&self) -> Result<Job> {
         let job = self.bare_job()?;
         let signal = job.signal.clone();
@@ -155,7 +155,7 @@ impl RunArgs {
             signal.stop();
             terminal::print_err("interrupted: finishing the step and saving what is done; once more ends at once");
             if children::is_orphan() {
-                std::thread::sleep(GRACE);
+                std::thread::sleep(SAVE_GRACE);
                 std::process::exit(i32::from(INTERRUPTED));
             }
         })
@@ -192,18 +192,18 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// The folder that a run's files go to, unless one is named: `convscope-out/NAME`.
+/// The folder for a run's files: `convscope-out/NAME` unless one is given.
 fn out_folder(given: Option<&PathBuf>, name: &str) -> PathBuf {
-    // A script may be called `...rhai`.
+    // A script's name may consist of dots.
     let name = if matches!(name, "" | "." | "..") { "script" } else { name };
     given.cloned().unwrap_or_else(|| PathBuf::from("convscope-out").join(name))
 }
 
-/// The same for a script that may be untrusted, as may its folder: no link may lead out of the working folder.
+/// The same for a script that may be untrusted, as may its folder: links that lead out of the working folder are refused.
 fn own_out_folder(given: Option<&PathBuf>, name: &str) -> Result<PathBuf> {
     let out = out_folder(given, name);
     if given.is_none() && real(&out) != real(Path::new("")).join(&out) {
-        let message = format!("the folder for outputs `{}` leads elsewhere by a link", out.display());
+        let message = format!("the folder for outputs `{}` is a link out of the working folder", out.display());
         return Err(Error::value(message).hint("if you made that link, name where it leads: --out DIR"));
     }
     Ok(out)
@@ -247,15 +247,15 @@ pub fn main(arguments: Arguments) -> u8 {
         terminal::print_err(&convscope_dsl::Diagnostic::of(error).to_string());
         code
     };
-    match (done.unwrap_or_else(failed), terminal::lost()) {
+    match (done.unwrap_or_else(failed), terminal::stdout_error()) {
         (0, Some(error)) => failed(error),
-        (INTERRUPTED, Some(error)) if terminal::has_given_up() => failed(error),
+        (INTERRUPTED, Some(error)) if terminal::was_stopped() => failed(error),
         (code, _) => code,
     }
 }
 
-/// Passes Ctrl-C and the other signals that ask a program to end on to the process that runs the script, which then ends as it
-/// does unsealed, and this one after it. Where there is none, the second one ends this process.
+/// Passes Ctrl-C and the other termination signals on to the process that runs the script. It then ends as it would unsealed, and
+/// this process after it. Without such a process, the second signal ends this one.
 fn pass_signals_on() {
     let passed = ctrlc::set_handler(|| {
         if !children::stop() && children::asked() > 1 {
@@ -280,7 +280,7 @@ pub fn arguments() -> std::result::Result<Arguments, u8> {
     })
 }
 
-/// The same commands; `-1` behind an option is the option's value, of which its parser says what is wrong.
+/// The same commands; `-1` behind an option is the option's value, which the option's parser checks.
 fn with_negatives(command: clap::Command) -> clap::Command {
     let allowed = |arg: Arg| {
         let takes = !arg.is_positional() && arg.get_action().takes_values();

@@ -4,7 +4,7 @@
 
 use convscope_engine::data::Image;
 use convscope_engine::inspect::Summarise as _;
-use convscope_engine::show::mime::{Form, forms};
+use convscope_engine::show::mime::{Representation, forms};
 use convscope_engine::show::{Table, of_image, of_table, of_tensor};
 use convscope_engine::{Artifact, Model, Subject, Tensor};
 use std::io::Write;
@@ -12,13 +12,13 @@ use std::io::Write;
 /// Shows a value under the cell of an evcxr notebook that ends with it. The prelude brings it into scope.
 pub trait EvcxrDisplay {
     /// The forms that the notebook chooses from.
-    fn forms(&self) -> Vec<Form>;
+    fn forms(&self) -> Vec<Representation>;
 
     /// Prints the forms as evcxr reads them.
     fn evcxr_display(&self) {
         let mut out = std::io::stdout().lock();
         for form in self.forms() {
-            // A notebook that went away reads nothing any more.
+            // A notebook that has closed reads no more.
             let _ = write!(out, "EVCXR_BEGIN_CONTENT {}\n{}\nEVCXR_END_CONTENT\n", form.mime, form.content);
         }
         let _ = out.flush();
@@ -26,42 +26,42 @@ pub trait EvcxrDisplay {
 }
 
 impl EvcxrDisplay for Artifact {
-    fn forms(&self) -> Vec<Form> {
+    fn forms(&self) -> Vec<Representation> {
         forms(self)
     }
 }
 
 impl EvcxrDisplay for Image {
-    fn forms(&self) -> Vec<Form> {
+    fn forms(&self) -> Vec<Representation> {
         forms(&of_image(self))
     }
 }
 
 impl EvcxrDisplay for Table {
-    fn forms(&self) -> Vec<Form> {
+    fn forms(&self) -> Vec<Representation> {
         forms(&of_table(self))
     }
 }
 
 impl EvcxrDisplay for Tensor {
-    fn forms(&self) -> Vec<Form> {
+    fn forms(&self) -> Vec<Representation> {
         match of_tensor(self) {
             Ok(artifact) => forms(&artifact),
-            Err(error) => vec![Form::text("text/plain", error.to_string())],
+            Err(error) => vec![Representation::text("text/plain", error.to_string())],
         }
     }
 }
 
 impl EvcxrDisplay for Model {
-    fn forms(&self) -> Vec<Form> {
+    fn forms(&self) -> Vec<Representation> {
         forms(&self.summary())
     }
 }
 
-/// A layer, or a part or a sum of layers, as the line that names it.
+/// A layer, or a part or sum of layers, as one line of text.
 impl EvcxrDisplay for Subject {
-    fn forms(&self) -> Vec<Form> {
-        vec![Form::text("text/plain", self.to_string())]
+    fn forms(&self) -> Vec<Representation> {
+        vec![Representation::text("text/plain", self.to_string())]
     }
 }
 

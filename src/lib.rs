@@ -56,7 +56,7 @@ pub mod threads;
 
 pub use convscope_engine::*;
 
-/// What most programs need, in one line.
+/// The names that most programs need.
 pub mod prelude {
     pub use crate::evcxr::EvcxrDisplay;
     pub use convscope_engine::ascent::{Measured, Objective};
@@ -78,7 +78,7 @@ pub mod prelude {
     /// What a rule returns: one signal for each input of a node; `vec![signal].into()` makes it.
     pub type Parts = smallvec::SmallVec<[Tensor; 2]>;
 
-    /// The net of that name or path with the options its card gives; see [`load_model`].
+    /// Loads a net by name or path with its card's options; see [`load_model`].
     ///
     /// # Errors
     /// As [`load_model`].

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // A defect in native code becomes an error message of the run; the default hook would print a trace before it.
+    // A panic in native code becomes an error of the run; the default hook would print a trace before it.
     std::panic::set_hook(Box::new(|_| {}));
     cli::stdout::replace_closed();
     cli::allocator::retain_freed();

@@ -1,23 +1,22 @@
-//! The threads that kernels run on.
+//! The thread pool of the kernels.
 
 use convscope_engine::error::{Error, Result};
 use std::sync::OnceLock;
 
-/// How many were started.
+/// The number of threads started.
 static STARTED: OnceLock<usize> = OnceLock::new();
 
-/// Threads at most.
+/// The most threads.
 pub const MAX_THREADS: usize = 1024;
 
-/// Starts the pool that all work runs on: `threads` of them; where that is 0, as many as `RAYON_NUM_THREADS` says, else as there
-/// are processors.
+/// Starts the pool with `threads` threads; where that is 0, with as many as `RAYON_NUM_THREADS` says, else one for each processor.
 ///
-/// As many threads as processors get one each. Left to the system, threads that wake for a pass often wake on one processor
-/// together, and a pass of a few milliseconds has ended before one of them is moved.
+/// With as many threads as processors, each is pinned to one. Otherwise the system often wakes threads on one processor together,
+/// and a pass of a few milliseconds has ended before it moves one of them.
 ///
 /// # Errors
-/// Where more than [`MAX_THREADS`] are asked for, another pool has been started before, or the system has no room for its threads;
-/// where `CONVSCOPE_SIMD` names no vector instructions of this processor.
+/// Where more than [`MAX_THREADS`] are requested, another pool was started before, or the system cannot start the threads; where
+/// `CONVSCOPE_SIMD` names no vector instructions of this processor.
 pub fn start(threads: usize) -> Result<()> {
     convscope_engine::simd::chosen()?;
     let processors = core_affinity::get_core_ids().unwrap_or_default();
@@ -34,7 +33,7 @@ pub fn start(threads: usize) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     let pool = if processors.len() == threads {
         pool.start_handler(move |i| {
-            // A refusal leaves the thread to the system.
+            // Where pinning is refused, the system places the thread.
             core_affinity::set_for_current(processors[i]);
         })
     } else {

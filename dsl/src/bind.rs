@@ -5,7 +5,8 @@ use crate::context::Context;
 use crate::convert::{cast, input, kind, options, subject, value};
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
-use crate::output::Shown;
+use crate::shown::Shown;
+use crate::values::probe::describe;
 use convscope_engine::params::{Param, Value};
 use convscope_engine::probe::{Entry, ProbeArg};
 use convscope_engine::probes::catalog;
@@ -14,7 +15,7 @@ use rhai::{Dynamic, Map};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Binds every probe of the catalog and the probe's methods.
+/// Binds every probe of the catalog, and the methods of probes.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.kind::<ProbeArg>("probe", "A technique with its settings, which can run on a subject.");
     for entry in catalog() {
@@ -46,25 +47,6 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         specs.iter().map(|s| (s.name.into(), crate::convert::dynamic(&s.default))).collect::<Map>()
     });
     library.text::<ProbeArg>(describe);
-}
-
-/// A probe as it would be written: `occlusion(#{ patch: 32 })`, with the options that differ from their defaults.
-pub fn describe(probe: &ProbeArg) -> String {
-    let default = convscope_engine::probes::find(probe.0.name()).map(|e| e.default_probe().specs()).unwrap_or_default();
-    let changed: Vec<String> = probe
-        .0
-        .specs()
-        .iter()
-        .filter(|s| default.iter().find(|d| d.name == s.name).is_none_or(|d| d.default.json() != s.default.json()))
-        .map(|s| match ProbeArg::read(&s.default) {
-            Ok(probe) => format!("{}: {}", s.name, describe(&probe)),
-            Err(_) => format!("{}: {}", s.name, s.default.json()),
-        })
-        .collect();
-    if changed.is_empty() {
-        return format!("{}()", probe.0.name());
-    }
-    format!("{}(#{{ {} }})", probe.0.name(), changed.join(", "))
 }
 
 fn run(context: &Context, probe: &ProbeArg, on: &Dynamic, with: &Dynamic) -> Fallible<Artifact> {
@@ -104,7 +86,7 @@ fn constructors(library: &mut Library<'_>, context: &Context, entry: Arc<Entry>)
     }
 }
 
-/// The probe with values by place and, last, an option map.
+/// Builds the probe from its positional values and, last, its option map.
 fn build(entry: &Entry, mut given: Vec<Dynamic>, context: &Context) -> Result<ProbeArg> {
     let mut named = match given.last().and_then(cast::<Map>) {
         Some(map) => {

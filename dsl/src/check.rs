@@ -1,32 +1,31 @@
 //! Checks a script without running it: errors of the parser, undeclared names, and options that a probe does not have.
 
-use crate::complete::KEYWORDS;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
-use crate::names::{Names, Sort, Stranger};
+use crate::names::{Names, Sort, UndeclaredName};
 use crate::session::Session;
-use crate::source::{Class, Token, closing, line_column, tokens};
+use crate::source::{Class, KEYWORDS, Token, closing, line_column, tokens};
 use convscope_engine::probes::find;
 use rhai::{Dynamic, EvalAltResult, Position};
 use std::collections::BTreeSet;
 
-/// The most diagnostics of a kind; more would not be read.
-const MOST: usize = 100;
+/// How many diagnostics of a kind are given; nobody reads more.
+const MAX_DIAGNOSTICS: usize = 100;
 
 impl Session {
-    /// The errors in `source`, in the words that running it would give; nothing is run except constructors of probes with
-    /// constants. One diagnostic where it cannot be read.
+    /// The errors in `source`, worded as when it is run; only constructors of probes with constant arguments are run. One
+    /// diagnostic where the source does not parse.
     pub fn check(&self, file: &str, source: &str) -> Vec<Diagnostic> {
         if let Err(diagnostic) = self.parsed(file, source) {
             return vec![*diagnostic];
         }
         let names = Names::of(source);
-        let mut found = self.strangers(file, source, &names);
+        let mut found = self.undeclared(file, source, &names);
         found.extend(self.probes(file, source, &names));
         found.sort_by_key(|d| d.spot.as_ref().map(|s| (s.line, s.column)));
         found
     }
 
-    fn strangers(&self, file: &str, source: &str, names: &Names) -> Vec<Diagnostic> {
+    fn undeclared(&self, file: &str, source: &str, names: &Names) -> Vec<Diagnostic> {
         let origin = Origin::new(file, source);
         let defined = names.names.iter().filter(|n| n.sort == Sort::Function);
         let variables = names.names.iter().filter(|n| n.top && n.sort != Sort::Function).map(|n| n.name.clone());
@@ -46,14 +45,14 @@ impl Session {
         let standard =
             ["print", "debug", "type_of", "call", "curry", "is_def_var", "is_def_fn", "is_shared", "eval", "this"];
         let variables = self.variables();
-        let unknown = |s: &&Stranger| {
+        let unknown = |s: &&UndeclaredName| {
             let name = &source[s.at.clone()];
             let called = s.called && (functions.contains(name) || standard.contains(&name) || find(name).is_ok());
             let special = name.starts_with('_') || KEYWORDS.contains(&name) || matches!(name, "PI" | "E");
             !called && !special && !variables.iter().any(|v| v == name)
         };
-        let strangers = names.strangers.iter().filter(unknown).take(MOST);
-        let said = strangers.map(|s| {
+        let undeclared = names.undeclared.iter().filter(unknown).take(MAX_DIAGNOSTICS);
+        let said = undeclared.map(|s| {
             let name = source[s.at.clone()].to_string();
             let (line, column) = line_column(source, s.at.start);
             let at = position(line, column);
@@ -72,7 +71,7 @@ impl Session {
         said.collect()
     }
 
-    /// The errors of constructing the script's probes, where all their arguments are constants.
+    /// The errors of the script's probe constructors whose arguments are all constants.
     fn probes(&self, file: &str, source: &str, names: &Names) -> Vec<Diagnostic> {
         let all: Vec<Token> = tokens(source);
         let own: BTreeSet<&str> = names.names.iter().map(|n| n.name.as_str()).collect();
@@ -86,7 +85,7 @@ impl Session {
             if i < done || token.class != Class::Word || !called || member || own || find(name).is_err() {
                 continue;
             }
-            if found.len() >= MOST {
+            if found.len() >= MAX_DIAGNOSTICS {
                 break;
             }
             let Some(close) = closing(source, &all, i + 1) else { continue };
@@ -99,7 +98,7 @@ impl Session {
                 continue;
             }
             let (line, column) = line_column(source, token.at.start);
-            // Again in its place, so that messages name it.
+            // Parsed again at its place, so that messages give the place.
             let text = format!("{}{}{call}", "\n".repeat(line - 1), " ".repeat(column - 1));
             if let Err(error) = self.engine.eval_expression::<Dynamic>(&text) {
                 found.push(Diagnostic::at(&Origin::new(file, source), &Origins::new(), &error, &self.known()));
@@ -109,7 +108,7 @@ impl Session {
     }
 }
 
-/// Whether a token of a call is a constant, a key, a mark between such, or another probe.
+/// Whether a token in a call is a constant, a key, punctuation, or another probe.
 fn is_constant(source: &str, all: &[Token], at: usize) -> bool {
     let text = all[at].text(source);
     let next = all.get(at + 1).map_or("", |t| t.text(source));

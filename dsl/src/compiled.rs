@@ -1,40 +1,39 @@
-//! Compiles scripts: the parser's work is bounded before it begins, and the optimiser runs only where it changes nothing and is
-//! quick.
+//! Compiles scripts: the parser's work is bounded before it begins, and the optimiser runs only where it is quick and does not
+//! change the script.
 
-use crate::complete::KEYWORDS;
 use crate::names::awaits;
-use crate::source::{Class, Token, line_column, tokens};
+use crate::source::{Class, KEYWORDS, Token, line_column, tokens};
 use rhai::{AST, Engine, LexError, OptimizationLevel, ParseError, ParseErrorType, Position, Scope};
 
-/// The most comparisons of names that the parser may need: it compares each name of a script with all variables in sight and all
-/// functions before it, and each key of a map with those before it. A million take 20 ms.
-const COMPARISONS: u64 = 1 << 26;
-/// The most statements, cases or values within one pair of brackets that are optimised: the optimiser's time grows with their
-/// square.
-const OPTIMISED: usize = 1024;
+/// The most comparisons of names that the parser may need: it compares each name of a script with all visible variables and all
+/// earlier functions, and each key of a map with the earlier ones. A million take 20 ms.
+const MAX_COMPARISONS: u64 = 1 << 26;
+/// The most statements, cases or values within one pair of brackets that are optimised: the optimiser's time is quadratic in
+/// their number.
+const MAX_OPTIMISED_ITEMS: usize = 1024;
 
-/// The begin of the message about names that are too many.
-pub const TOO_MANY: &str = "the script declares more names at once";
+/// The beginning of the error about too many names.
+pub const TOO_MANY_NAMES: &str = "the script declares more names at once";
 
-/// Makes `engine` leave optimising to [`compiled`].
+/// Turns the engine's own optimiser off; [`compiled`] optimises instead.
 pub fn bind(engine: &mut Engine) {
     engine.set_optimization_level(OptimizationLevel::None);
 }
 
-/// The tree of a script.
+/// Compiles a script.
 ///
 /// # Errors
-/// Where it cannot be read, or declares so many names that reading it would take minutes.
+/// Where it does not parse, or declares so many names that parsing would take minutes.
 pub fn compiled(engine: &Engine, source: &str) -> Result<AST, ParseError> {
     compiled_below(engine, source, &tokens(source), 0)
 }
 
-/// As [`compiled`], of a part of a script, whose tokens are `all`, with `lines` before it.
+/// As [`compiled`], for a part of a script with tokens `all` and `lines` lines before it.
 ///
 /// # Errors
-/// As [`compiled`]; their places are those within the script.
+/// As [`compiled`]; places are those within the script.
 pub fn compiled_below(engine: &Engine, source: &str, all: &[Token], lines: usize) -> Result<AST, ParseError> {
-    let extent = Extent::of(source, all);
+    let extent = ParseCost::of(source, all);
     if let Some(at) = extent.too_many {
         let (line, column) = line_column(source, at);
         let of = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
@@ -45,47 +44,47 @@ pub fn compiled_below(engine: &Engine, source: &str, all: &[Token], lines: usize
         0 => engine.compile(source)?,
         _ => engine.compile("\n".repeat(lines) + source)?,
     };
-    Ok(match extent.widest <= OPTIMISED && !extent.imports_within {
+    Ok(match extent.widest <= MAX_OPTIMISED_ITEMS && !extent.imports_within {
         true => engine.optimize_ast(&Scope::new(), tree, OptimizationLevel::Simple),
         false => tree,
     })
 }
 
 fn too_many() -> String {
-    format!("{TOO_MANY} than the parser can tell apart in a second or two")
+    format!("{TOO_MANY_NAMES} than the parser can tell apart in a second or two")
 }
 
-/// How much a script asks of the parser and the optimiser.
+/// The sizes on which the work of parser and optimiser depends.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Extent {
+struct ParseCost {
     /// The most statements, cases or values within one pair of brackets.
     widest: usize,
-    /// Whether an `import` stands within a block: the optimiser would leave it out where nothing uses it.
+    /// Whether a block contains an `import`: the optimiser would remove it where nothing uses it.
     imports_within: bool,
-    /// The byte where the names become too many.
+    /// The byte offset at which there are too many names.
     too_many: Option<usize>,
-    /// Comparisons of names.
+    /// The number of comparisons of names.
     comparisons: u64,
 }
 
-/// A pair of brackets that is open.
+/// An open pair of brackets.
 #[derive(Default)]
 struct Open {
-    /// Variables in sight before it.
+    /// The number of variables visible before it.
     before: u64,
     items: usize,
-    /// Whether names in it must differ from each other: the keys of a map, the parameters of a function.
+    /// Whether names in it must differ: keys of a map, parameters of a function.
     apart: bool,
 }
 
-impl Extent {
+impl ParseCost {
     fn of(source: &str, all: &[Token]) -> Self {
-        let mut extent = Extent::default();
+        let mut extent = ParseCost::default();
         let mut opens = vec![Open::default()];
-        // Variables in sight, those that the next block declares, and functions with closures so far.
+        // Visible variables, those that the next block declares, and functions and closures so far.
         let (mut seen, mut coming, mut functions) = (0u64, 0u64, 0u64);
         let mut of_function = false;
-        // The parameters so far, between the bars of a closure.
+        // The number of parameters so far, between the bars of a closure.
         let mut bars: Option<u64> = None;
         let mut previous = "";
         for (i, token) in all.iter().enumerate() {
@@ -106,7 +105,7 @@ impl Extent {
                         *parameters += 1;
                     }
                 }
-                // A text that interpolates holds names.
+                // An interpolating text contains names.
                 Class::Text { .. } if text.starts_with('`') && text.contains("${") => {
                     extent.comparisons += (seen + functions).saturating_mul(text.len() as u64 / 4);
                     extent.imports_within |= text.contains("import");
@@ -140,7 +139,7 @@ impl Extent {
                 },
                 Class::Text { .. } | Class::Number => {}
             }
-            if extent.comparisons > COMPARISONS {
+            if extent.comparisons > MAX_COMPARISONS {
                 extent.too_many = Some(all[i].at.start);
                 return extent;
             }
@@ -150,7 +149,7 @@ impl Extent {
         extent
     }
 
-    /// Counts what ended within the innermost brackets.
+    /// Counts an item that ended within the innermost brackets.
     fn item(&mut self, opens: &mut [Open]) {
         if let Some(open) = opens.last_mut() {
             open.items += 1;
@@ -163,17 +162,17 @@ impl Extent {
 mod tests {
     use super::*;
 
-    fn extent(source: &str) -> Extent {
-        Extent::of(source, &tokens(source))
+    fn extent(source: &str) -> ParseCost {
+        ParseCost::of(source, &tokens(source))
     }
 
     #[test]
     fn names_are_compared_with_what_is_in_sight() {
-        // Each with those in sight, itself among them where it is being declared; what a block declares is gone behind it.
+        // Each name is compared with the visible ones, itself included where it is being declared; names of a block end with it.
         let all = extent("let a = 1; let b = a; { let c = b; } let d = d;");
         assert_eq!(all.comparisons, 1 + 2 + 2 + 3 + 3 + 3 + 3);
         assert_eq!((all.widest, all.imports_within, all.too_many), (4, false, None));
-        // A function sees its parameters only, and the function itself is one that names are compared with.
+        // A function sees only its parameters; the function's own name is one that names are compared with.
         assert_eq!(extent("let a = 1; let b = 1; fn f(x) { x }").comparisons, 1 + 2 + 3 + 3 + 2);
         assert!(extent("if true { import \"a\" as a; }").imports_within);
         assert!(extent("`${ if true { import \"a\" as a; } }`").imports_within);
@@ -188,7 +187,7 @@ mod tests {
         for source in [lets, format!("let m = #{{ {keys} }};"), closures] {
             assert!(extent(&source).too_many.is_some());
             let engine = Engine::new();
-            assert!(compiled(&engine, &source).is_err_and(|e| e.to_string().starts_with(TOO_MANY)));
+            assert!(compiled(&engine, &source).is_err_and(|e| e.to_string().starts_with(TOO_MANY_NAMES)));
         }
         assert!(extent(&"let x = y.z(1, 2);\n".repeat(3000)).too_many.is_none());
         assert!(extent(&"x;".repeat(1_000_000)).too_many.is_none());

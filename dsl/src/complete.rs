@@ -7,7 +7,7 @@ mod strings;
 use crate::functions::loading;
 use crate::names::Sort;
 use crate::session::Session;
-use crate::source::{Class, Token, tokens};
+use crate::source::{Class, KEYWORDS, Token, tokens};
 use convscope_engine::load::OPTIONS;
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probes::{catalog, find};
@@ -17,30 +17,24 @@ use std::collections::BTreeSet;
 /// One candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The whole word.
+    /// The complete word.
     pub text: String,
     /// "function", "probe", "method", "property", "option", "variable", "keyword", "layer", "class", "net", "file", "value".
     pub kind: &'static str,
-    /// How it is called, or what it is.
+    /// The signature or the value.
     pub detail: String,
 }
 
-/// The candidates at a cursor, and the bytes of the text that they replace.
+/// The candidates at a cursor, and the byte range that they replace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
-    /// The first byte that is replaced.
+    /// The beginning of the range.
     pub start: usize,
-    /// The byte after the last.
+    /// The end of the range.
     pub end: usize,
     /// The candidates, sorted.
     pub candidates: Vec<Candidate>,
 }
-
-/// The words of the language.
-pub const KEYWORDS: [&str; 21] = [
-    "let", "const", "if", "else", "for", "in", "while", "loop", "do", "until", "break", "continue", "return", "fn",
-    "switch", "try", "catch", "throw", "true", "false", "this",
-];
 
 impl Session {
     /// The candidates at byte `cursor` of `text`.
@@ -68,12 +62,12 @@ impl Session {
         finished(start, end, word, found)
     }
 
-    /// The kind of value of the expression before byte `end`, where it can be inferred.
+    /// The kind of value of the expression that ends at byte `end`, where it can be inferred.
     pub fn kind_before(&self, text: &str, end: usize) -> Option<String> {
         chain::kind(self, text, &code(text.get(..end)?))
     }
 
-    /// The function in whose option map the word that begins at byte `start` stands as a key.
+    /// The function whose option map has the word at byte `start` as a key.
     pub fn owner_of_key(&self, text: &str, start: usize) -> Option<String> {
         let before = text.get(..start)?;
         let tokens = code(before);
@@ -81,7 +75,7 @@ impl Session {
         if key { map_owner(before, &tokens) } else { None }
     }
 
-    /// The call whose brackets byte `cursor` stands in: where its name begins and ends, and how many arguments stand before.
+    /// The call that encloses byte `cursor`: the range of its name, and the number of arguments before the cursor.
     pub fn call_at(&self, text: &str, cursor: usize) -> Option<(std::ops::Range<usize>, usize)> {
         let before = text.get(..cursor)?;
         let mut tokens = code(before);
@@ -98,7 +92,7 @@ impl Session {
                 });
                 return Some((tokens[name].at.clone(), commas.count()));
             }
-            // Out of the innermost open bracket that is no call's.
+            // Leaves the innermost open bracket where it is not a call's.
             let mut depth = 0usize;
             let open = tokens.iter().rposition(|t| match t.text(before) {
                 ")" | "]" | "}" => {
@@ -172,7 +166,7 @@ impl Session {
             Candidate { text: e.name().to_string(), kind: "probe", detail: first }
         }));
         found.extend(self.variables().iter().map(|v| simple(v, "variable")));
-        // What the text declares: functions anywhere, all else before the cursor.
+        // The declared names: functions anywhere, others before the cursor.
         let declared = crate::names::Names::of(text).names;
         found.extend(declared.iter().filter(|n| n.sort == Sort::Function || n.at.end < end).map(|n| match n.sort {
             Sort::Function => {
@@ -192,7 +186,7 @@ fn code(text: &str) -> Vec<Token> {
     tokens(text).into_iter().filter(|t| !matches!(t.class, Class::Comment { .. })).collect()
 }
 
-/// The function whose option map the cursor stands in, where it stands at a key.
+/// The function whose option map encloses the cursor, where the cursor is at a key.
 fn map_owner(text: &str, tokens: &[Token]) -> Option<String> {
     let mut depth = 0usize;
     for (i, token) in tokens.iter().enumerate().rev() {
@@ -211,7 +205,7 @@ fn map_owner(text: &str, tokens: &[Token]) -> Option<String> {
     None
 }
 
-/// The index of the name of the call that is still open at the end of `tokens`.
+/// The index of the name of the innermost open call at the end of `tokens`.
 fn call_around(text: &str, tokens: &[Token]) -> Option<usize> {
     let mut depth = 0usize;
     for (i, token) in tokens.iter().enumerate().rev() {
@@ -225,7 +219,7 @@ fn call_around(text: &str, tokens: &[Token]) -> Option<usize> {
     None
 }
 
-/// The candidates that begin with what is there, each once, sorted; case counts only where it makes a difference.
+/// The candidates with the typed prefix, without duplicates, sorted; case counts only where it distinguishes candidates.
 fn finished(start: usize, end: usize, word: &str, found: Vec<Candidate>) -> Completion {
     let lower = word.to_lowercase();
     let mut seen = BTreeSet::new();

@@ -1,9 +1,10 @@
-//! The state that the functions of a session share: how work is run, the folders of inputs and outputs, the output.
+//! The state that the functions of a session share: the job, the folders of inputs and outputs, the output, and records of use.
 
 use crate::front::Value;
 use crate::output::Output;
+use crate::place::Place;
 use crate::run::Source;
-use crate::widgets::Widgets;
+use crate::widgets::registry::Widgets;
 use crate::widgets::stage::Stage;
 use convscope_engine::data::Image;
 use convscope_engine::digest::{Digested, digest};
@@ -16,30 +17,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Where a session's files lie.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The folder that inputs are resolved against.
-    pub inputs: PathBuf,
-    /// The folder that `save` writes to.
-    pub outputs: PathBuf,
-}
-
-impl Default for Place {
-    /// Both the working folder.
-    fn default() -> Self {
-        Place { inputs: PathBuf::new(), outputs: PathBuf::new() }
-    }
-}
-
 /// The state that the functions of a session share; cheap to clone.
 #[derive(Clone)]
 pub struct Context {
-    /// Seed, memory and stop signal; its progress goes to `output`.
+    /// Seed, memory, stop signal; its progress goes to `output`.
     pub job: Job,
-    /// Where results go.
+    /// The destination of results.
     pub output: Arc<dyn Output>,
-    /// The same output, which can be held back.
+    /// The same output with capture, for widgets.
     pub(crate) stage: Arc<Stage>,
     state: Arc<Mutex<State>>,
     widgets: Arc<Mutex<Widgets>>,
@@ -78,7 +63,7 @@ impl Sink for Progress {
 }
 
 impl Context {
-    /// A context that runs work as `job` says and reports to `output`.
+    /// A context whose work runs under `job` and reports to `output`.
     pub fn new(job: Job, output: Arc<dyn Output>) -> Self {
         let stage = Arc::new(Stage::new(output));
         let output: Arc<dyn Output> = stage.clone();
@@ -86,7 +71,7 @@ impl Context {
         Context { job, output, stage, state: Arc::default(), widgets: Arc::default() }
     }
 
-    /// Calls `work` with the session's widgets; no script runs meanwhile.
+    /// Calls `work` with the session's widgets; to be used only while no script runs.
     pub fn widgets<T>(&self, work: impl FnOnce(&mut Widgets) -> T) -> T {
         work(&mut self.widgets.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -95,27 +80,27 @@ impl Context {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets where files lie.
+    /// Sets the folders.
     pub fn set_place(&self, place: Place) {
         self.state().place = place;
     }
 
-    /// Where files lie.
+    /// The folders.
     pub fn place(&self) -> Place {
         self.state().place.clone()
     }
 
-    /// Sets the script that is run, where a whole one is.
+    /// Sets the script that is run, where it is a whole script.
     pub fn set_script(&self, script: Source) {
         self.state().script = Some(script);
     }
 
-    /// The script that is run, where it is a whole one.
+    /// The script that is run, where it is a whole script.
     pub fn script(&self) -> Option<Source> {
         self.state().script.clone()
     }
 
-    /// The parameters' given values, which `param(name, ..)` returns, as text.
+    /// The given values of parameters, as text.
     pub fn params(&self) -> BTreeMap<String, String> {
         self.state().params.clone()
     }
@@ -125,7 +110,7 @@ impl Context {
         self.state().params = params;
     }
 
-    /// Sets the value of one parameter from here on.
+    /// Sets the value of one parameter from now on.
     pub fn set_param(&self, name: &str, value: String) {
         self.state().params.insert(name.to_string(), value);
     }
@@ -140,28 +125,28 @@ impl Context {
         self.state().declared.get(name).cloned()
     }
 
-    /// The given value of a parameter; the script's default is noted for the manifest.
+    /// The given value of a parameter.
     pub fn param(&self, name: &str) -> Option<String> {
         self.state().params.get(name).cloned()
     }
 
-    /// Notes the value that a parameter had.
+    /// Records the value that `param` returned.
     pub fn used_param(&self, name: &str, value: serde_json::Value) {
         self.state().asked.insert(name.to_string(), value);
     }
 
-    /// The parameters that the script asked for, with the values they had.
+    /// The parameters that the script read, with their values.
     pub fn used_params(&self) -> BTreeMap<String, serde_json::Value> {
         self.state().asked.clone()
     }
 
-    /// The given parameters that the script never asked for, in order.
+    /// The given parameters that the script never read, in order.
     pub fn unused_params(&self) -> Vec<String> {
         let state = self.state();
         state.params.keys().filter(|k| !state.asked.contains_key(*k)).cloned().collect()
     }
 
-    /// An input's path, as seen from the working folder; it is noted as read.
+    /// The path of an input relative to the working folder; records it as read.
     ///
     /// # Errors
     /// Where a seal forbids it.
@@ -187,12 +172,12 @@ impl Context {
         self.state().hub.clone()
     }
 
-    /// What was read: the names that the script used and the paths.
+    /// The files that were read: names in the script, and paths.
     pub fn read(&self) -> BTreeMap<String, PathBuf> {
         self.state().read.clone()
     }
 
-    /// Notes the files of a data set: those that lie below the folder of the inputs by their names from there.
+    /// Records the files of a data set; those below the folder of inputs by their relative paths.
     pub fn listed<'a>(&self, files: impl Iterator<Item = &'a Path>) {
         let mut state = self.state();
         let base = state.place.inputs.clone();
@@ -202,28 +187,28 @@ impl Context {
         }
     }
 
-    /// Notes a sample image that was asked for.
+    /// Records a sample image that was loaded.
     pub fn sampled(&self, name: &str, image: &Image) {
         self.state().samples.insert(name.to_string(), image.clone());
     }
 
-    /// The sample images that were asked for, by name.
+    /// The sample images that were loaded, by name.
     pub fn samples(&self) -> BTreeMap<String, Image> {
         self.state().samples.clone()
     }
 
-    /// Notes a module that was read, with its text.
+    /// Records a module with its text.
     pub fn module(&self, name: &str, text: &str) {
         let about = Digested { path: name.to_string(), blake3: digest(text.as_bytes()), bytes: text.len() as u64 };
         self.state().modules.insert(name.to_string(), about);
     }
 
-    /// The modules that were read, by their names, relative to the folder of the inputs.
+    /// The modules that were read, by names relative to the folder of inputs.
     pub fn modules(&self) -> BTreeMap<String, Digested> {
         self.state().modules.clone()
     }
 
-    /// Records that the script used something that a second run does not reproduce, such as the time.
+    /// Records the use of something that a second run does not reproduce, such as the time.
     pub fn unrepeatable(&self, what: &'static str) {
         self.state().unrepeatable.insert(what);
     }
@@ -233,24 +218,24 @@ impl Context {
         self.state().unrepeatable.iter().copied().collect()
     }
 
-    /// From now on `save` refuses paths that lead out of the folder for outputs.
+    /// Makes `save` refuse paths that lead out of the folder for outputs.
     pub fn keep_inside(&self) {
         self.state().inside = true;
     }
 
-    /// From now on what is saved is recorded, of an array at most so many values.
+    /// Makes `save` record its files; of an array, at most `values` values.
     pub fn record(&self, values: usize) {
         self.state().recording = Some(values);
     }
 
-    /// Notes a net that was loaded, and how, in the place of the same one loaded before: a long session keeps one of each.
+    /// Records a loaded net with its options. It replaces the same net loaded earlier, so that a long session keeps one of each.
     pub fn loaded(&self, spec: &str, options: &LoadOptions, model: &Model) {
         let mut state = self.state();
         state.nets.retain(|(s, o, _)| (s.as_str(), o) != (spec, options));
         state.nets.push((spec.to_string(), options.clone(), model.clone()));
     }
 
-    /// The nets that were loaded and how, each once, in order.
+    /// The loaded nets with their options, each once, in order.
     ///
     /// # Errors
     /// Where a weight cannot be read.
@@ -266,7 +251,7 @@ impl Context {
         Ok(found)
     }
 
-    /// An output's path; its folder is made.
+    /// The path of an output; makes its folder.
     ///
     /// # Errors
     /// Where the folder cannot be made.
@@ -286,7 +271,7 @@ impl Context {
         Ok(full)
     }
 
-    /// Notes a file that was written at a path that [`Context::output_path`] gave.
+    /// Records a file written to a path that [`Context::output_path`] gave.
     pub fn wrote(&self, full: &Path, encoded: Encoded) {
         let mut state = self.state();
         let Some(values) = state.recording else { return };
@@ -302,7 +287,7 @@ impl Context {
         }
     }
 
-    /// What `save` wrote, in order, where it is recorded.
+    /// The files that `save` wrote, in order, where they are recorded.
     pub fn written(&self) -> Vec<RunOutput> {
         self.state().written.clone()
     }

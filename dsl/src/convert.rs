@@ -11,7 +11,7 @@ use convscope_engine::{Artifact, Error, Input, Model, Result, Subject, Tensor};
 use rhai::{Array, Dynamic, Map};
 use std::collections::BTreeMap;
 
-/// What kind of value this is, in words.
+/// The kind of a value in words.
 pub fn kind(value: &Dynamic) -> String {
     let name = value.type_name();
     let own = [
@@ -30,11 +30,11 @@ pub fn kind(value: &Dynamic) -> String {
     own.iter().find(|(t, _)| *t == name).map_or_else(|| plain(name).to_string(), |(_, k)| (*k).to_string())
 }
 
-/// The engine's value for a script's. An artifact stands for its primary array, a signal or a volume for its numbers, a table for a
-/// list of maps.
+/// Converts a script's value for the engine. An artifact converts to its primary array, a signal or volume to its numbers, a table
+/// to a list of maps.
 ///
 /// # Errors
-/// For a value that the engine has no use for, such as a function.
+/// For a kind of value that the engine does not take, such as a function.
 pub fn value(from: &Dynamic) -> Result<Value> {
     if from.is_unit() {
         return Ok(Value::Nothing);
@@ -92,21 +92,21 @@ pub fn value(from: &Dynamic) -> Result<Value> {
     if let Some(range) = whole_numbers(&other) {
         return Ok(Value::List(range.map(Value::Int).collect()));
     }
-    Err(Error::value(format!("{} is of no use here", kind(from))))
+    Err(Error::value(format!("{} cannot be used here", kind(from))))
 }
 
-/// The value's copy where it is of this type.
+/// A copy of the value where it has this type.
 pub fn cast<T: rhai::Variant + Clone>(from: &Dynamic) -> Option<T> {
     from.read_lock::<T>().map(|v| v.clone())
 }
 
-/// The whole numbers of a range value.
+/// The integers of a range value.
 pub fn whole_numbers(from: &Dynamic) -> Option<std::ops::Range<i64>> {
     cast::<std::ops::Range<i64>>(from)
         .or_else(|| cast::<std::ops::RangeInclusive<i64>>(from).map(|r| *r.start()..r.end().saturating_add(1)))
 }
 
-/// An option map as the engine takes it.
+/// Converts an option map for the engine.
 ///
 /// # Errors
 /// As [`value`]; the message names the option.
@@ -114,7 +114,7 @@ pub fn options(map: &Map) -> Result<BTreeMap<String, Value>> {
     map.iter().map(|(k, v)| Ok((k.to_string(), value(v).map_err(|e| e.context(format!("option `{k}`")))?))).collect()
 }
 
-/// A script's value for the engine's.
+/// Converts an engine's value for a script.
 pub fn dynamic(from: &Value) -> Dynamic {
     match from.clone() {
         Value::Nothing => Dynamic::UNIT,
@@ -133,10 +133,10 @@ pub fn dynamic(from: &Value) -> Dynamic {
     }
 }
 
-/// The subject of a probe.
+/// Converts to a probe's subject.
 ///
 /// # Errors
-/// Where the value is no net, no part of one and no list of nets.
+/// Where the value is no net, part of a net or list of nets.
 pub fn subject(from: &Dynamic) -> Result<Subject> {
     if let Some(model) = cast::<Model>(from) {
         return Ok(Subject::Model(model));
@@ -165,8 +165,8 @@ pub fn subject(from: &Dynamic) -> Result<Subject> {
     Err(Error::subject(format!("{} is no subject", kind(from))).hint(hint))
 }
 
-/// The input of a probe: an image, a signal, a volume, a tensor, an artifact (its primary array), a data set, a list of images,
-/// a map of these by the names of a net's inputs, or nothing.
+/// Converts to a probe's input: an image, a signal, a volume, a tensor, an artifact (its primary array), a data set, a list of
+/// images, a map of these by the names of a net's inputs, or nothing.
 ///
 /// # Errors
 /// Where the value is something else.
@@ -214,7 +214,7 @@ pub fn input(from: &Dynamic) -> Result<Input> {
     Err(Error::value(format!("{} is no input", kind(from))).hint(hint))
 }
 
-/// The value for one of a net's inputs: as [`input`], and numbers and lists of numbers as tensors.
+/// The value of one of a net's inputs: as [`input`]; numbers and lists of numbers become tensors.
 fn of_input(from: &Dynamic) -> Result<Input> {
     if let Ok(number) = number(from) {
         return Ok(Input::Tensor(crate::values::tensor::of(vec![number], &[])?));
@@ -225,7 +225,7 @@ fn of_input(from: &Dynamic) -> Result<Input> {
     }
 }
 
-/// A table's cell as a script's value.
+/// Converts a table's cell for a script.
 pub fn cell(from: &Cell) -> Dynamic {
     match from {
         Cell::Nothing => Dynamic::UNIT,
@@ -236,12 +236,12 @@ pub fn cell(from: &Cell) -> Dynamic {
     }
 }
 
-/// A table's row as a map.
+/// A table's row as a map by column names.
 pub fn row(table: &Table, cells: &[Cell]) -> Map {
     table.columns().iter().zip(cells).map(|(name, c)| (name.as_str().into(), cell(c))).collect()
 }
 
-/// A script's value as a table's cell; what is no plain value as its text.
+/// Converts to a table's cell; other than plain values become text.
 pub fn to_cell(from: &Dynamic) -> Cell {
     match value(from) {
         Ok(Value::Nothing) => Cell::Nothing,
@@ -259,7 +259,7 @@ pub fn to_cell(from: &Dynamic) -> Cell {
 /// The numbers in a list or a tensor of one axis.
 ///
 /// # Errors
-/// Where there are other values among them.
+/// Where there are other values in it.
 pub fn numbers(from: &Dynamic) -> Result<Vec<f64>> {
     if let Some(range) = whole_numbers(from) {
         return Ok(range.map(|i| i as f64).collect());
@@ -271,26 +271,26 @@ pub fn numbers(from: &Dynamic) -> Result<Vec<f64>> {
         return convscope_engine::tensor::to_f64(artifact.value()?);
     }
     let Some(list) = from.read_lock::<Array>() else {
-        return Err(Error::value(format!("a list of numbers is asked for, got {}", kind(from))));
+        return Err(Error::value(format!("expected a list of numbers, got {}", kind(from))));
     };
     list.iter().map(number).collect()
 }
 
-/// A number, whole or not.
+/// Converts an integer or floating-point value.
 ///
 /// # Errors
-/// Where it is none.
+/// Where it is neither.
 pub fn number(from: &Dynamic) -> Result<f64> {
     if let Ok(i) = from.as_int() {
         return Ok(i as f64);
     }
-    from.as_float().map_err(|_| Error::value(format!("a number is asked for, got {}", kind(from))))
+    from.as_float().map_err(|_| Error::value(format!("expected a number, got {}", kind(from))))
 }
 
-/// A whole number from 0; negative ones count from the end where `len` says how many there are.
+/// Converts an index. Negative ones count from the end.
 ///
 /// # Errors
-/// Where it is none or out of range.
+/// Where it is out of range.
 pub fn index(i: i64, len: usize, of: &str) -> Result<usize> {
     let at = if i < 0 { i + len as i64 } else { i };
     usize::try_from(at).ok().filter(|at| *at < len).ok_or_else(|| {
@@ -299,7 +299,7 @@ pub fn index(i: i64, len: usize, of: &str) -> Result<usize> {
     })
 }
 
-/// A size or count: a whole number from 0.
+/// Converts a size or count, which is 0 or more.
 ///
 /// # Errors
 /// Where it is negative.

@@ -1,20 +1,20 @@
-//! Bounds the nesting of values, so that a script that nests them without end ends with an error: freeing, copying and
-//! printing need stack for each level.
+//! Limits the nesting of values, so that a script that nests them without end stops with an error: freeing, copying and printing
+//! need stack for each level.
 
 use rhai::{Array, Dynamic, EvalAltResult, FnPtr, Map, Position, Scope};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// The most levels of lists in lists, maps in maps, closures over closures.
-pub const DEEPEST: usize = 20_000;
-/// How the error begins.
+/// The most levels of nesting: lists in lists, maps in maps, closures in closures.
+pub const MAX_DEPTH: usize = 20_000;
+/// The beginning of the error.
 pub const TOO_DEEP: &str = "values are nested";
-/// Levels that one step of a script adds at most: literals of lists in lists.
+/// The most levels that one step of a script can add, by literals of nested lists.
 const LEVELS_A_STEP: usize = 4;
-/// One part in so many of a script's time may be spent on measuring the depth.
-const SHARE: u32 = 10;
+/// The fraction of a script's time, one in so many, that measuring the depth may take.
+const TIME_SHARE: u32 = 10;
 
-/// Whether an error ended a script whose values were nested too deep.
+/// Whether an error ended a script because its values were nested too deep.
 pub fn is_too_deep(error: &EvalAltResult) -> bool {
     match error {
         EvalAltResult::ErrorDataTooLarge(what, _) => what.starts_with(TOO_DEEP),
@@ -23,25 +23,25 @@ pub fn is_too_deep(error: &EvalAltResult) -> bool {
     }
 }
 
-/// Measures from time to time how deep a script's variables are nested.
+/// Measures the nesting of a script's variables from time to time.
 #[derive(Debug)]
-pub struct Sounding {
-    /// The step from which on the next measurement is due.
+pub struct DepthCheck {
+    /// The step at which the next measurement is due.
     due: u64,
     /// The earliest time of the next measurement.
     rested: Instant,
 }
 
-impl Sounding {
-    /// For the next cell.
+impl DepthCheck {
+    /// A state for the next cell.
     pub fn new() -> Self {
-        Sounding { due: (DEEPEST / LEVELS_A_STEP) as u64, rested: Instant::now() }
+        DepthCheck { due: (MAX_DEPTH / LEVELS_A_STEP) as u64, rested: Instant::now() }
     }
 
     /// An error where the values of `scope` are nested too deep; measures only where that is possible by step `step`.
     ///
     /// # Errors
-    /// Where they are.
+    /// Where they are nested deeper than [`MAX_DEPTH`].
     pub fn look(&mut self, step: u64, scope: &Scope<'_>) -> Result<(), Box<EvalAltResult>> {
         if step < self.due || Instant::now() < self.rested {
             return Ok(());
@@ -49,20 +49,20 @@ impl Sounding {
         let begun = Instant::now();
         let mut seen = BTreeMap::new();
         let deepest = scope.iter_raw().map(|(_, _, value)| levels(value, 0, &mut seen)).max().unwrap_or(0);
-        self.rested = Instant::now() + SHARE * begun.elapsed().min(Duration::from_secs(1));
-        self.due = step + ((DEEPEST.saturating_sub(deepest)) / LEVELS_A_STEP).max(64) as u64;
-        if deepest <= DEEPEST {
+        self.rested = Instant::now() + TIME_SHARE * begun.elapsed().min(Duration::from_secs(1));
+        self.due = step + ((MAX_DEPTH.saturating_sub(deepest)) / LEVELS_A_STEP).max(64) as u64;
+        if deepest <= MAX_DEPTH {
             return Ok(());
         }
-        let what = format!("{TOO_DEEP} more than {DEEPEST} deep");
+        let what = format!("{TOO_DEEP} more than {MAX_DEPTH} deep");
         Err(Box::new(EvalAltResult::ErrorDataTooLarge(what, Position::NONE)))
     }
 }
 
-/// The levels below and with `value`, which is `above` others; stops counting soon after [`DEEPEST`]. `seen` holds at what
-/// level shared values were met.
+/// The deepest level in `value`, which lies `above` levels deep; stops soon after [`MAX_DEPTH`]. `seen` holds the levels at which
+/// shared values were met.
 fn levels(value: &Dynamic, above: usize, seen: &mut BTreeMap<usize, usize>) -> usize {
-    if above > DEEPEST {
+    if above > MAX_DEPTH {
         return above;
     }
     let first = |at: usize, seen: &mut BTreeMap<usize, usize>| {
@@ -97,7 +97,7 @@ fn levels(value: &Dynamic, above: usize, seen: &mut BTreeMap<usize, usize>) -> u
     deepest
 }
 
-/// Whether a value can hold others.
+/// Whether a value can contain others.
 fn holds(value: &Dynamic) -> bool {
     value.is_array() || value.is_map() || value.is_fnptr()
 }
@@ -117,7 +117,7 @@ mod tests {
             };
         }
         assert_eq!(levels(&value, 0, &mut BTreeMap::new()), 99);
-        // Two references a level: 2^60 paths.
+        // Two references in each level: 2^60 paths.
         let mut value = Dynamic::from_array(vec![]);
         for _ in 0..60 {
             value = Dynamic::from_array(vec![value.into_shared(), Dynamic::UNIT]);

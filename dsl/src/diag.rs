@@ -1,4 +1,4 @@
-//! Diagnostics: message, place and hint in one form for errors of the parser, of scripts and of the engine:
+//! Diagnostics: message, place and hint in one form, for errors of the parser, of scripts and of the engine:
 //!
 //! ```text
 //! error: no layer `conv_5` in `squeezenet1_1`
@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Calls that are listed at most.
-const DEEPEST: usize = 6;
+/// How many calls are listed.
+const MAX_CALLS: usize = 6;
 
 /// A place in a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +34,11 @@ pub struct Spot {
     pub column: usize,
     /// The text of the line.
     pub text: String,
-    /// How many characters are meant, at least 1.
+    /// The length of the underlined part, characters, at least 1.
     pub length: usize,
 }
 
-/// Where code came from: the name that messages call it, and its text.
+/// The origin of code: its name in messages and its text.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     file: Arc<str>,
@@ -46,27 +46,27 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The text `source`, called `file` in messages.
+    /// The text `source`; messages call it `file`.
     pub fn new(file: &str, source: &str) -> Self {
         Origin { file: file.into(), source: source.into() }
     }
 }
 
-/// Where the functions of a session were defined, by name.
+/// The origins of a session's functions, by name.
 pub type Origins = BTreeMap<String, Origin>;
 
-/// An error as people see it.
+/// An error in the form that users see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What kind of error.
+    /// The kind of error.
     pub kind: Kind,
     /// What was requested and what exists.
     pub message: String,
-    /// Where, if it is known.
+    /// The place, where it is known.
     pub spot: Option<Spot>,
-    /// The calls that led there, innermost first: function and place.
+    /// The calls that led to it, innermost first, each with function and place.
     pub calls: Vec<String>,
-    /// What to do about it.
+    /// The hint.
     pub hint: Option<String>,
 }
 
@@ -76,13 +76,13 @@ impl Diagnostic {
         Diagnostic { kind: error.kind, message: error.message, spot: None, calls: Vec::new(), hint: error.hint }
     }
 
-    /// What a parser says about `source`.
+    /// A parser error in `source`.
     pub fn parse(file: &str, source: &str, error: &ParseError, known: &Known<'_>) -> Self {
         let error = EvalAltResult::ErrorParsing((*error.err_type()).clone(), error.position());
         Self::at(&Origin::new(file, source), &Origins::new(), &error, known)
     }
 
-    /// An error of running the code of `origin`, which may call functions that were defined elsewhere.
+    /// A run-time error in the code of `origin`, which may call functions from other origins.
     pub fn at(origin: &Origin, origins: &Origins, error: &EvalAltResult, known: &Known<'_>) -> Self {
         let mut calls = Vec::new();
         let mut inner = error;
@@ -103,9 +103,9 @@ impl Diagnostic {
             origin = origins.get(raw).unwrap_or(origin);
         }
         calls.reverse();
-        if calls.len() > DEEPEST {
-            let more = calls.len() - DEEPEST;
-            calls.truncate(DEEPEST);
+        if calls.len() > MAX_CALLS {
+            let more = calls.len() - MAX_CALLS;
+            calls.truncate(MAX_CALLS);
             calls.push(format!("and {more} calls more"));
         }
         let source = &*origin.source;

@@ -1,4 +1,4 @@
-//! Interface to another language beside a session: variables that both can hold, and functions defined there.
+//! The interface of a session to another language: exchanged variables, and functions of that language.
 
 use crate::convert::{cast, cell, kind, to_cell, whole_numbers};
 use crate::fault::Raise;
@@ -11,16 +11,16 @@ use convscope_engine::{Artifact, Error, Result, Tensor};
 use rhai::{Array, Dynamic, Map};
 use std::any::TypeId;
 
-/// A value that both languages can hold.
+/// A value that both languages have.
 #[derive(Clone, Debug)]
 pub enum Foreign {
     /// Nothing.
     Nothing,
-    /// true or false.
+    /// A boolean.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A number.
+    /// A floating-point number.
     Float(f64),
     /// A text.
     Text(String),
@@ -41,19 +41,19 @@ pub enum Foreign {
 pub struct Signature {
     /// Its name.
     pub name: String,
-    /// Its parameters as they are written there: `map: Tensor`.
+    /// Its parameters in that language's syntax: `map: Tensor`.
     pub parameters: Vec<String>,
-    /// What it returns, as it is written there.
+    /// Its return type in that language's syntax.
     pub returns: Option<String>,
-    /// What it does.
+    /// Its doc comment.
     pub doc: String,
 }
 
 impl Foreign {
-    /// A script's value; an artifact crosses as its primary array.
+    /// Converts a script's value; an artifact converts to its primary array.
     ///
     /// # Errors
-    /// Where it cannot cross.
+    /// Where the other language has no such value.
     pub fn of(from: &Dynamic) -> Result<Self> {
         if from.is_unit() {
             return Ok(Foreign::Nothing);
@@ -97,7 +97,7 @@ impl Foreign {
         ))
     }
 
-    /// The script's value.
+    /// Converts to a script's value.
     pub fn dynamic(self) -> Dynamic {
         match self {
             Foreign::Nothing => Dynamic::UNIT,
@@ -115,22 +115,22 @@ impl Foreign {
         }
     }
 
-    /// A table's cell.
+    /// Converts a table's cell.
     pub fn of_cell(from: &Cell) -> Self {
         Foreign::of(&cell(from)).unwrap_or(Foreign::Nothing)
     }
 
-    /// The value as a table's cell; what is no plain value as its text.
+    /// Converts to a table's cell; other than plain values become text.
     pub fn cell(self) -> Cell {
         to_cell(&self.dynamic())
     }
 }
 
 impl Session {
-    /// A variable's value, to cross.
+    /// Exports a variable's value.
     ///
     /// # Errors
-    /// Where there is none of that name, or it cannot cross.
+    /// Where there is no such variable, or the other language has no such value.
     pub fn export(&self, name: &str) -> Result<Foreign> {
         let Some(value) = self.scope.get(name) else {
             let variables = self.variables();
@@ -141,7 +141,7 @@ impl Session {
         Foreign::of(value).map_err(|e| e.context(format!("`{name}`")))
     }
 
-    /// Sets a variable to a value that came across.
+    /// Imports a value as a variable.
     ///
     /// # Errors
     /// Where a constant has that name.
@@ -157,7 +157,7 @@ impl Session {
         Ok(())
     }
 
-    /// Lets scripts call a function of another language by its name; a later one of the same name takes its place.
+    /// Makes a function of the other language callable from scripts; a later one with the same name replaces it.
     ///
     /// # Errors
     /// Where scripts have a function of that name already.
@@ -184,11 +184,11 @@ impl Session {
 }
 
 impl Signature {
-    /// The function as the reference and completion have it.
+    /// The function as an entry of reference and completion.
     fn function(&self) -> Function {
         let returns = self.returns.as_ref().map_or(String::new(), |r| format!(" -> {r}"));
         let text = format!("{}({}){returns}", self.name, self.parameters.join(", "));
-        // The reference keeps texts for as long as the program runs; people define few functions.
+        // The reference keeps texts until the program ends; users define few functions.
         Function::parse(text.leak(), &self.doc)
     }
 }

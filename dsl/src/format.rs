@@ -1,6 +1,6 @@
-//! The layout of a script: four spaces a level, lines of at most 100 columns, chains, calls, lists and maps broken where they
-//! do not fit. White space alone changes: the tokens stay as they are, comments, front matter and cells of other languages
-//! among them. A block, list or map that begins on a line of its own stays broken.
+//! The formatter: four spaces per level, lines of at most 100 columns; chains, calls, lists and maps are broken where they do not
+//! fit. Only white space changes: all tokens are kept, and comments, front matter and cells of other languages with them. A block,
+//! list or map whose content begins on a new line stays broken.
 
 mod continued;
 mod printer;
@@ -8,22 +8,22 @@ mod spacing;
 mod tree;
 
 use crate::diag::Diagnostic;
-use crate::notebook::{Cell, Kind, cells};
+use crate::notebook::{Cell, CellKind, cells};
 use crate::session::Session;
 use crate::source::{Class, tokens};
 use convscope_engine::Error;
 
-/// Columns that a line has at most, where it can be broken.
-pub const WIDTH: usize = 100;
+/// The line width in columns, where lines can be broken.
+pub const LINE_WIDTH: usize = 100;
 
 impl Session {
-    /// The script, laid out. Formatting what was formatted changes nothing.
+    /// Formats a script. Formatting is idempotent.
     ///
     /// # Errors
-    /// Where it cannot be read as a script: the diagnostic has the place.
+    /// Where the script does not parse; the diagnostic has the place.
     pub fn format(&self, file: &str, source: &str) -> Result<String, Box<Diagnostic>> {
         self.parsed(file, source)?;
-        let laid = settled(source);
+        let laid = stable_layout(source);
         let same = self.parsed(file, &laid).is_ok() && texts(source) == texts(&laid);
         match same {
             true => Ok(laid),
@@ -34,7 +34,7 @@ impl Session {
         }
     }
 
-    /// Whether a script with its cells can be read; cells of other languages are left out.
+    /// Checks that a script with cells parses; cells of other languages are left out.
     ///
     /// # Errors
     /// The parser's diagnostic.
@@ -42,7 +42,7 @@ impl Session {
         self.syntax(file, source).map(|_| ())
     }
 
-    /// The parser's tree of a script with its cells, as text with places.
+    /// The parser's tree of a script with cells, as text with places.
     ///
     /// # Errors
     /// The parser's diagnostic.
@@ -65,14 +65,13 @@ impl Session {
     }
 }
 
-/// How often a layout is laid out again until it stays.
-const PASSES: usize = 8;
+/// How many times a layout is repeated until it no longer changes.
+const MAX_PASSES: usize = 8;
 
-/// The layout that stays as it is when it is laid out again: where brackets began a line they stay broken, so that a first layout
-/// can lead to another one.
-fn settled(source: &str) -> String {
+/// The layout repeated until it no longer changes: brackets that end a line stay broken, so a first layout can lead to another.
+fn stable_layout(source: &str) -> String {
     let mut laid = laid_out(source);
-    for _ in 0..PASSES {
+    for _ in 0..MAX_PASSES {
         let again = laid_out(&laid);
         if again == laid {
             break;
@@ -82,13 +81,13 @@ fn settled(source: &str) -> String {
     laid
 }
 
-/// The same script with other white space.
+/// The script with new white space.
 fn laid_out(source: &str) -> String {
     let (mark, text) = bom(source);
     let windows = text.contains("\r\n");
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     for (i, cell) in cells(text).iter().enumerate() {
-        if cell.kind != Kind::Code || foreign(cell) {
+        if cell.kind != CellKind::Code || foreign(cell) {
             out.extend([cell.marker.as_str(), &cell.body]);
             continue;
         }
@@ -98,12 +97,12 @@ fn laid_out(source: &str) -> String {
         }
         let code = cell.body.trim();
         let lines = |space: &str| space.matches('\n').count();
-        // Behind a cell of text the empty line parts its comments from those of the code.
+        // Behind a Markdown cell the empty line separates its comments from those of the code.
         if cell.marker.is_empty() && i > 0 && lines(&cell.body[..cell.body.len() - cell.body.trim_start().len()]) > 0 {
             out.push('\n');
         }
         out.push_str(&body(&cell.body));
-        // The empty line before the next cell stays.
+        // The empty line before the next cell is kept.
         if !code.is_empty() && lines(&cell.body[cell.body.trim_end().len()..]) > 1 {
             out.push('\n');
         }
@@ -117,7 +116,7 @@ fn laid_out(source: &str) -> String {
     format!("{mark}{out}")
 }
 
-/// A cell of code, laid out, up to the end of its last line.
+/// A code cell, formatted, up to the end of its last line.
 fn body(text: &str) -> String {
     let (head, rest) = match text.strip_prefix("#!") {
         Some(_) => text.split_at(text.find('\n').map_or(text.len(), |i| i + 1)),
@@ -126,16 +125,16 @@ fn body(text: &str) -> String {
     format!("{head}{}", continued::moved(rest, printer::printed(&tree::read(rest))))
 }
 
-/// Whether a cell is in another language, or asks something of the notebook: `%%rust`, `%reset`.
+/// Whether a cell is in another language or is a notebook command: `%%rust`, `%reset`.
 fn foreign(cell: &Cell) -> bool {
-    cell.kind == Kind::Code && cell.body.trim_start().starts_with('%')
+    cell.kind == CellKind::Code && cell.body.trim_start().starts_with('%')
 }
 
 fn bom(source: &str) -> (&str, &str) {
     source.split_at(if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 })
 }
 
-/// What has to stay as it is.
+/// The texts of all tokens, which must not change.
 fn texts(source: &str) -> Vec<String> {
     let source = source.replace("\r\n", "\n");
     let text = |t: crate::source::Token| match t.class {

@@ -1,4 +1,4 @@
-//! The functions of scripts that are no methods of a value: loading, showing, saving, parameters, progress, plots, figures.
+//! The functions of scripts that are no methods: loading, showing, saving, parameters, progress, plots, figures.
 
 mod clock;
 mod cluster;
@@ -10,12 +10,12 @@ mod talking;
 pub use compose::{FIGURE, PLOT};
 pub use saving::Folder;
 
-use crate::bounds::TEXT;
+use crate::bounds::MAX_TEXT_BYTES;
 use crate::context::Context;
 use crate::convert::{cast, kind};
 use crate::fault::{Fallible, Raise, raise};
 use crate::library::Library;
-use crate::output::Shown;
+use crate::shown::Shown;
 use convscope_engine::data::{Dataset, Image, Signal, Volume};
 use convscope_engine::inspect::Summarise as _;
 use convscope_engine::params::Value;
@@ -25,8 +25,8 @@ use convscope_engine::stream::StreamReport;
 use convscope_engine::{Artifact, Error, Model, Result, Tensor};
 use rhai::{Array, Dynamic, Map};
 
-/// Images of a data set shown at most.
-const FIRST: usize = 16;
+/// How many images of a data set are shown.
+const SHOWN_IMAGES: usize = 16;
 
 /// Binds these functions.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
@@ -94,17 +94,17 @@ fn flat(list: &Array) -> Array {
     out
 }
 
-/// Whether a closure returned true.
+/// The boolean that a closure returned.
 ///
 /// # Errors
-/// Where it returned neither true nor false.
+/// Where it returned something else.
 pub fn truth(answer: Dynamic) -> Fallible<bool> {
     answer
         .as_bool()
         .map_err(|_| raise(Error::value(format!("the function must say true or false, not {}", kind(&answer)))))
 }
 
-/// What `show` shows of a value.
+/// The form in which `show` shows a value.
 ///
 /// # Errors
 /// Where an image cannot be read.
@@ -115,20 +115,22 @@ pub fn shown(value: &Dynamic) -> Result<Shown> {
             let mut out = String::new();
             match written(value, &mut out) {
                 true => Shown::Text(out),
-                false => return Err(Error::value(format!("a text of more than {} MB is not shown", TEXT >> 20))),
+                false => {
+                    return Err(Error::value(format!("a text of more than {} MB is not shown", MAX_TEXT_BYTES >> 20)));
+                }
             }
         }
     })
 }
 
-/// A value as a text, as `print` writes it; cut off where it is too long for one.
+/// A value as a text, as `print` writes it; cut off where it is too long for a text.
 pub fn text(value: &Dynamic) -> String {
     let mut out = String::new();
     written(value, &mut out);
     out
 }
 
-/// Adds a value's text. Whether there is room for more.
+/// Appends a value's text; returns whether there is room for more.
 fn written(value: &Dynamic, out: &mut String) -> bool {
     if let Some(list) = value.read_lock::<Array>() {
         out.push('[');
@@ -153,16 +155,16 @@ fn written(value: &Dynamic, out: &mut String) -> bool {
     } else {
         out.push_str(&one(value));
     }
-    out.len() <= TEXT
+    out.len() <= MAX_TEXT_BYTES
 }
 
-/// The text of a value that holds no others.
+/// The text of a value that contains no others.
 fn one(value: &Dynamic) -> String {
     if let Some(t) = cast::<Tensor>(value) {
         return crate::values::tensor::describe(&t);
     }
     if let Some(p) = cast::<ProbeArg>(value) {
-        return crate::bind::describe(&p);
+        return crate::values::probe::describe(&p);
     }
     match crate::convert::value(value) {
         Ok(Value::Subject(s)) => s.to_string(),
@@ -174,12 +176,12 @@ fn one(value: &Dynamic) -> String {
     }
 }
 
-/// A number as rhai prints it: 1.0, not 1.
+/// A floating-point number as rhai prints it: 1.0, not 1.
 fn float(f: f64) -> String {
     Dynamic::from(f).to_string()
 }
 
-/// The value as an artifact, where it is more than text.
+/// A value as an artifact, where it is more than text.
 ///
 /// # Errors
 /// Where an image cannot be read.
@@ -203,15 +205,15 @@ pub fn artifact(value: &Dynamic) -> Result<Option<Artifact>> {
         let caption = |image: Image| (image.clone(), image.label().unwrap_or_default().to_string());
         let mut report = StreamReport::default();
         let mut images = Vec::new();
-        for (i, image) in data.iter().take(FIRST).enumerate() {
+        for (i, image) in data.iter().take(SHOWN_IMAGES).enumerate() {
             images.extend(report.take(i, image)?.map(caption));
         }
         report.check()?;
         let artifact = Artifact::new(format!("{}: {} images", data.name, data.len()));
         let artifact = artifact.notes(data.notes.to_vec()).notes(report.note());
         let artifact = artifact.part(Part::Pictures(Pictures { title: String::new(), images, columns: None }));
-        return Ok(Some(match data.len() > FIRST {
-            true => artifact.note(format!("the first {FIRST} are shown")),
+        return Ok(Some(match data.len() > SHOWN_IMAGES {
+            true => artifact.note(format!("the first {SHOWN_IMAGES} are shown")),
             false => artifact,
         }));
     }
@@ -268,7 +270,7 @@ fn set_param(context: &Context, name: &str, value: &Dynamic) -> Result<()> {
     Ok(())
 }
 
-/// A parameter of the front matter, in the type that it has there.
+/// The value of a parameter that the front matter declares, in its declared type.
 fn declared(context: &Context, name: &str) -> Result<Dynamic> {
     use crate::front::Value as Declared;
     let Some(default) = context.declared(name) else {
@@ -284,7 +286,7 @@ fn declared(context: &Context, name: &str) -> Result<Dynamic> {
     param(context, name, &default)
 }
 
-/// A loop that reports where it is.
+/// A loop that reports its progress.
 #[derive(Clone)]
 struct Progress {
     items: Dynamic,

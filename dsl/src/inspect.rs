@@ -1,12 +1,12 @@
-//! Documentation of the name at the cursor: a function's or probe's entry in the reference, a variable's value. Also decides
-//! whether a text is a whole script or incomplete.
+//! Documentation of the name at the cursor: the reference entry of a function or probe, or a variable's value. Also decides
+//! whether a text is complete.
 
 use crate::session::Session;
 use crate::source::{Class, closing, tokens};
 use rhai::ParseErrorType;
 
-/// Words that the language has for itself, though its parser lets a script declare some of them.
-const OWN: [&str; 17] = [
+/// Words that are reserved, though the parser lets a script declare some of them.
+const RESERVED: [&str; 17] = [
     "import",
     "export",
     "as",
@@ -29,23 +29,23 @@ const OWN: [&str; 17] = [
 /// Whether a text can be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
-    /// It can.
+    /// It can be run.
     Complete,
-    /// It is incomplete: a bracket, a text or a comment is open.
+    /// More text is needed: a bracket, a text or a comment is open.
     Incomplete,
-    /// It cannot, whatever text follows.
+    /// It cannot be run, whatever text follows.
     Invalid,
 }
 
 impl Session {
-    /// What is known of the name at byte `cursor` of `text`, as text; nothing where there is no known name.
+    /// The documentation of the name at byte `cursor`, as text; none where the name is unknown.
     pub fn inspect(&self, text: &str, cursor: usize) -> Option<String> {
         let all = tokens(text);
         let at = all
             .iter()
             .position(|t| t.class == Class::Word && t.at.start <= cursor && cursor <= t.at.end)
             .or_else(|| {
-                // Inside a call's brackets: the function that is called.
+                // Within the brackets of a call: the called function.
                 let before = all.iter().take_while(|t| t.at.end <= cursor).count();
                 (0..before).rev().find(|i| {
                     all[*i].class == Class::Word
@@ -66,7 +66,7 @@ impl Session {
     /// Whether a word can be the name of a variable, a function or a module of a script.
     pub fn can_be_named(&self, word: &str) -> bool {
         let declared = format!("let {word} = 1; {word} + 1; import \"a\" as {word}; fn {word}(a) {{ a }} {word}(1)");
-        !OWN.contains(&word) && self.engine.compile(declared).is_ok()
+        !RESERVED.contains(&word) && self.engine.compile(declared).is_ok()
     }
 
     /// Whether `source` can be run or is incomplete.

@@ -5,7 +5,7 @@ use crate::fault::Fallible;
 use rhai::{Dynamic, Engine, FuncRegistration, Module, RhaiNativeFunc, Variant};
 use std::any::TypeId;
 
-/// What a `for` loop runs over.
+/// The iterator of a `for` loop.
 pub type Loop = Box<dyn Iterator<Item = Fallible<Dynamic>>>;
 
 /// One function, method or property, as the reference prints it.
@@ -15,17 +15,16 @@ pub struct Function {
     pub name: String,
     /// The kind of value it belongs to, for methods and properties.
     pub of: Option<String>,
-    /// How it is called: `net.layer(name: text) -> layer`.
+    /// Its signature: `net.layer(name: text) -> layer`.
     pub signature: &'static str,
-    /// What it does.
+    /// Its documentation.
     pub doc: String,
-    /// Whether it is read without parentheses.
+    /// Whether it is a property, read without parentheses.
     pub property: bool,
 }
 
 impl Function {
-    /// The function of a signature such as `load_image(path: text) -> image`, `net.layer(name: text) -> layer` or `net.layers
-    /// -> list`.
+    /// Parses a signature such as `load_image(path: text) -> image`, `net.layer(name: text) -> layer` or `net.layers -> list`.
     pub fn parse(signature: &'static str, doc: &str) -> Self {
         let head = signature.split(['(', '[']).next().unwrap_or(signature);
         let head = head.split(" -> ").next().unwrap_or(head).trim();
@@ -39,7 +38,7 @@ impl Function {
         Function { name, of, signature, doc: doc.trim().to_string(), property }
     }
 
-    /// Whether it belongs to values that rhai calls `kind`: a layer is a subject, `data` a data set.
+    /// Whether it is a member of values that rhai calls `kind`: a layer is a subject, `data` a data set.
     pub fn belongs_to(&self, kind: &str) -> bool {
         match self.of.as_deref() {
             Some("layer") => kind == "subject",
@@ -57,28 +56,28 @@ impl Function {
         inside.split(", ").filter(|p| !p.is_empty()).collect()
     }
 
-    /// The kind of value that comes back, where the signature says.
+    /// The kind of the returned value, where the signature has it.
     pub fn returns(&self) -> Option<&'static str> {
         self.signature.split_once(" -> ").map(|(_, kind)| kind.trim())
     }
 }
 
-/// A kind of value with its doc.
+/// A kind of value with its documentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// Its name in signatures and messages.
     pub name: &'static str,
-    /// What it is.
+    /// Its documentation.
     pub doc: &'static str,
     /// rhai's name of the type.
     pub rust: &'static str,
 }
 
-/// A rhai engine to which functions are bound, and the list of what was bound.
+/// A rhai engine to which functions are bound, and the list of bound functions.
 pub struct Library<'e> {
     /// The engine.
     pub engine: &'e mut Engine,
-    /// What was bound, in order.
+    /// The bound functions, in order.
     pub functions: Vec<Function>,
     /// The kinds of value.
     pub kinds: Vec<Kind>,
@@ -91,31 +90,31 @@ impl<'e> Library<'e> {
         Library { engine, functions: Vec::new(), kinds: Vec::new(), iterators: Module::new() }
     }
 
-    /// Names a kind of value.
+    /// Registers a kind of value.
     pub fn kind<T: Variant + Clone>(&mut self, name: &'static str, doc: &'static str) {
         self.engine.register_type_with_name::<T>(name);
         self.kinds.push(Kind { name, doc, rust: std::any::type_name::<T>() });
     }
 
-    /// Says how values of a kind are printed.
+    /// Sets how values of a kind are printed.
     pub fn text<T: Variant + Clone>(&mut self, text: impl Fn(&T) -> String + Clone + Send + Sync + 'static) {
         let again = text.clone();
         self.engine.register_fn("to_string", move |value: &mut T| text(value));
         self.engine.register_fn("to_debug", move |value: &mut T| again(value));
     }
 
-    /// Says what a `for` loop over a kind of value runs over.
+    /// Sets what a `for` loop over a kind of value iterates over.
     pub fn loops<T: Variant + Clone>(&mut self, each: fn(T) -> Loop) {
         self.iterators.set_iter_result(TypeId::of::<T>(), move |value: Dynamic| each(value.cast::<T>()));
     }
 
-    /// Closes the library: what was bound, in order, and the kinds of value.
+    /// Ends binding; returns the functions in order, and the kinds of value.
     pub fn finish(self) -> (Vec<Function>, Vec<Kind>) {
         self.engine.register_global_module(self.iterators.into());
         (self.functions, self.kinds)
     }
 
-    /// Binds a function or method; an empty doc means: as the one before.
+    /// Binds a function or method; an empty doc stands for the previous one.
     pub fn add<A: 'static, const N: usize, const X: bool, R: Variant + Clone, const F: bool>(
         &mut self,
         signature: &'static str,
@@ -137,7 +136,7 @@ impl<'e> Library<'e> {
         FuncRegistration::new_getter(name).register_into_engine(self.engine, get);
     }
 
-    /// Binds a function under another name or form that the reference does not list.
+    /// Binds another name or signature of a function, which the reference does not list.
     pub fn also<A: 'static, const N: usize, const X: bool, R: Variant + Clone, const F: bool>(
         &mut self,
         name: &str,
@@ -146,7 +145,7 @@ impl<'e> Library<'e> {
         FuncRegistration::new(name).register_into_engine(self.engine, function);
     }
 
-    /// Lists a function that was bound by other means and says its name.
+    /// Lists a function that was bound by other means; returns its name.
     pub fn note(&mut self, signature: &'static str, doc: &str) -> String {
         let mut function = Function::parse(signature, doc);
         if function.doc.is_empty()
@@ -160,7 +159,7 @@ impl<'e> Library<'e> {
     }
 }
 
-/// A rhai type name in the words of the reference.
+/// The reference's name of a rhai type.
 pub fn plain(rhai_type: &str) -> &str {
     match rhai_type.trim() {
         "i64" | "INT" => "a whole number",
@@ -190,7 +189,7 @@ pub fn plain(rhai_type: &str) -> &str {
     }
 }
 
-/// What kind of value this is, in words.
+/// The kind of a value in words.
 pub fn kind_of(value: &Dynamic, engine: &Engine) -> String {
     plain(engine.map_type_name(value.type_name())).to_string()
 }

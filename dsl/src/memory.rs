@@ -1,27 +1,27 @@
-//! Watches the memory of the process, so that a script that fills it ends with an error instead of killing the process.
-//! Outside Linux, where the system does not report it, nothing is watched.
+//! Watches the memory of the process, so that a script that fills it stops with an error and the process lives on. Only Linux
+//! reports the memory; elsewhere nothing is watched.
 
 use rhai::EvalAltResult;
 use std::fs::read_to_string;
 use std::time::{Duration, Instant};
 
-/// Steps of a script between two readings of the clock.
-const STEPS: u64 = 8;
-/// Time between two readings of the memory.
-const PAUSE: Duration = Duration::from_millis(10);
-/// Of the machine's memory, the share that scripts may fill.
-const SHARE: f64 = 0.8;
-/// The share that a cell may add where that much is held already.
-const MORE: f64 = 0.1;
+/// Script steps between two readings of the clock.
+const STEPS_PER_CLOCK: u64 = 8;
+/// The time between two readings of the memory.
+const READ_INTERVAL: Duration = Duration::from_millis(10);
+/// The share of the machine's memory that scripts may fill.
+const MEMORY_SHARE: f64 = 0.8;
+/// The share of the memory that a cell may add where the limit is reached already.
+const CELL_SHARE: f64 = 0.1;
 
 /// The value with which a script that fills the memory is terminated.
-pub const FULL: &str = "memory";
+pub const MEMORY_FULL: &str = "memory";
 
-/// Whether an error ended a script that filled the memory.
-pub fn filled(error: &EvalAltResult) -> bool {
+/// Whether an error ended a script because it filled the memory.
+pub fn ran_out(error: &EvalAltResult) -> bool {
     match error {
         EvalAltResult::ErrorTerminated(token, _) => token.is_string(),
-        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => filled(inner),
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => ran_out(inner),
         _ => false,
     }
 }
@@ -35,32 +35,32 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch with a limit of its own.
+    /// A watch with its own limit, bytes.
     #[cfg(test)]
     pub fn of(limit: Option<u64>) -> Self {
         Watch { total: None, limit, looked: Instant::now() }
     }
 
-    /// A watch that lets scripts fill most of the machine's (or the container's) memory.
+    /// A watch whose limit is most of the memory of the machine or container.
     pub fn new() -> Self {
         let total = total();
-        Watch { total, limit: total.map(share(SHARE)), looked: Instant::now() }
+        Watch { total, limit: total.map(share(MEMORY_SHARE)), looked: Instant::now() }
     }
 
-    /// Lets a new cell add some memory, however much is in use already.
+    /// Begins a cell, which may add some memory whatever is in use already.
     pub fn begin(&mut self) {
-        if let (Some(total), Some(held)) = (self.total, held()) {
-            self.limit = Some(share(SHARE)(total).max(held + share(MORE)(total)));
+        if let (Some(total), Some(held)) = (self.total, resident_bytes()) {
+            self.limit = Some(share(MEMORY_SHARE)(total).max(held + share(CELL_SHARE)(total)));
         }
     }
 
-    /// Whether the script holds too much; reads the memory from time to time only.
+    /// Whether the memory is full; reads it only from time to time.
     pub fn is_full(&mut self, step: u64) -> bool {
-        if !step.is_multiple_of(STEPS) || self.limit.is_none() || self.looked.elapsed() < PAUSE {
+        if !step.is_multiple_of(STEPS_PER_CLOCK) || self.limit.is_none() || self.looked.elapsed() < READ_INTERVAL {
             return false;
         }
         self.looked = Instant::now();
-        held().zip(self.limit).is_some_and(|(held, limit)| held > limit)
+        resident_bytes().zip(self.limit).is_some_and(|(held, limit)| held > limit)
     }
 }
 
@@ -68,12 +68,12 @@ fn share(part: f64) -> impl Fn(u64) -> u64 {
     move |total| (total as f64 * part) as u64
 }
 
-/// The bytes that the process holds in memory.
-pub fn held() -> Option<u64> {
+/// The resident memory of the process, bytes.
+pub fn resident_bytes() -> Option<u64> {
     entry(&read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 
-/// The machine's memory or the container's, whichever is less, in bytes.
+/// The memory of the machine or container, whichever is less, bytes.
 fn total() -> Option<u64> {
     let machine = entry(&read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
     let bounds = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
@@ -81,7 +81,7 @@ fn total() -> Option<u64> {
     Some(container.map_or(machine, |c| c.min(machine)))
 }
 
-/// An entry in kB of a file in /proc, as bytes.
+/// An entry in kB of a file in /proc, in bytes.
 fn entry(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|l| l.strip_prefix(name))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kb| kb << 10)
@@ -99,10 +99,10 @@ mod tests {
 
     #[test]
     fn a_watch_tells_when_its_limit_is_passed() {
-        let mut watch = Watch { total: None, limit: Some(1), looked: Instant::now() - PAUSE };
-        assert_eq!(watch.is_full(STEPS), held().is_some());
-        assert!(!watch.is_full(STEPS), "it has just looked");
-        let mut roomy = Watch { total: None, limit: Some(u64::MAX), looked: Instant::now() - PAUSE };
-        assert!(!roomy.is_full(STEPS));
+        let mut watch = Watch { total: None, limit: Some(1), looked: Instant::now() - READ_INTERVAL };
+        assert_eq!(watch.is_full(STEPS_PER_CLOCK), resident_bytes().is_some());
+        assert!(!watch.is_full(STEPS_PER_CLOCK), "it has just looked");
+        let mut roomy = Watch { total: None, limit: Some(u64::MAX), looked: Instant::now() - READ_INTERVAL };
+        assert!(!roomy.is_full(STEPS_PER_CLOCK));
     }
 }

@@ -1,5 +1,5 @@
-//! `import "name" as alias;`: modules are .rhai files, found beside the file that imports them; each is noted, so that a
-//! lock holds its digest.
+//! `import "name" as alias;`: modules are .rhai files beside the file that imports them. Each is recorded, so that a lock has
+//! its digest.
 
 use crate::context::Context;
 use crate::fault::Raise;
@@ -9,15 +9,15 @@ use rhai::{AST, Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, 
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Finds modules for one session.
+/// The module resolver of a session.
 pub struct Modules {
     context: Context,
-    /// Those being read, so that two that import each other are an error and no endless loop.
+    /// The modules being read, so that circular imports are an error and no endless loop.
     open: Arc<Mutex<Vec<String>>>,
 }
 
 impl Modules {
-    /// Modules beside the script of a session.
+    /// A resolver for modules beside the script of a session.
     pub fn new(context: &Context) -> Self {
         Modules { context: context.clone(), open: Arc::default() }
     }
@@ -66,7 +66,7 @@ impl Modules {
     }
 }
 
-/// A path without `.` and with `..` taken out where a folder stands before it.
+/// A path without `.`, and with `..` resolved where a folder precedes it.
 fn normal(path: &Path) -> String {
     let mut out = PathBuf::new();
     for part in path.components() {

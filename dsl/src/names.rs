@@ -1,10 +1,9 @@
-//! Resolves the names of a script: where variables, parameters, functions and imported modules are declared and used. It
-//! reads tokens, so that it also works on an incomplete script.
+//! Resolves the names of a script: the declarations and uses of variables, parameters, functions and imported modules. It reads
+//! tokens, so that it also works on an incomplete script.
 
 mod scopes;
 
-use crate::complete::KEYWORDS;
-use crate::source::{Class, Token, interpolations, tokens};
+use crate::source::{Class, KEYWORDS, Token, interpolations, tokens};
 use scopes::Scopes;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -31,15 +30,15 @@ pub struct Name {
     pub name: String,
     /// The sort of its declaration.
     pub sort: Sort,
-    /// Where, in bytes: the name itself.
+    /// The bytes of the name in its declaration.
     pub at: Range<usize>,
-    /// All that belongs to the declaration, as far as it was read: of a function up to its closing brace.
+    /// The bytes of the whole declaration; of a function, up to its closing brace.
     pub whole: Range<usize>,
-    /// Its other occurrences.
+    /// Its uses.
     pub uses: Vec<Range<usize>>,
     /// A function's parameters.
     pub parameters: Vec<String>,
-    /// What is imported.
+    /// The path of an import.
     pub path: Option<String>,
     /// Whether it is declared outside of all blocks, functions and closures.
     pub top: bool,
@@ -51,7 +50,7 @@ impl Name {
         self.places().any(|r| r.start <= at && at <= r.end)
     }
 
-    /// The declaration and the uses.
+    /// The name in its declaration, and its uses.
     pub fn places(&self) -> impl Iterator<Item = &Range<usize>> {
         std::iter::once(&self.at).chain(&self.uses)
     }
@@ -59,28 +58,28 @@ impl Name {
 
 /// A name that the script does not declare.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stranger {
+pub struct UndeclaredName {
     /// Its bytes.
     pub at: Range<usize>,
     /// Whether it is called.
     pub called: bool,
-    /// The function it stands in.
+    /// The function that contains it.
     pub inside: Option<String>,
 }
 
 /// The names of a script.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// What it declares, in order.
+    /// The declared names, in order.
     pub names: Vec<Name>,
-    /// What it uses and does not declare.
-    pub strangers: Vec<Stranger>,
-    /// What it uses of modules: the index of the module's name, and the bytes of what stands behind `::`.
+    /// The used names that are not declared.
+    pub undeclared: Vec<UndeclaredName>,
+    /// The used members of modules: the index of the module's name, and the bytes of the name behind `::`.
     pub items: Vec<(usize, Range<usize>)>,
 }
 
 impl Names {
-    /// The names of `source`.
+    /// Resolves the names of `source`.
     pub fn of(source: &str) -> Self {
         let source = &*crate::source::without_shebang(source);
         let mut reader = Reader { source, ..Reader::default() };
@@ -91,13 +90,13 @@ impl Names {
             }
         }
         for (i, name) in reader.names.iter().enumerate() {
-            // Of functions with one name the first is what a call means.
+            // Of several functions with one name, a call refers to the first.
             reader.called.entry(&source[name.at.clone()]).or_insert(i);
         }
         reader.enter(Vec::new(), None);
         let marks = |t: &Token| !matches!(t.class, Class::Comment { .. }) || t.text(source).starts_with("// %%");
         reader.read(&tokens(source).into_iter().filter(marks).collect::<Vec<_>>(), 0);
-        Names { names: reader.names, strangers: reader.strangers, items: reader.items }
+        Names { names: reader.names, undeclared: reader.undeclared, items: reader.items }
     }
 
     /// The name declared or used at byte `at`.
@@ -113,9 +112,9 @@ fn code(tokens: Vec<Token>) -> Vec<Token> {
 #[derive(Default)]
 struct Open<'s> {
     bracket: &'s str,
-    /// Declared by `let` in a statement that is not over.
+    /// Names that a `let` declares whose statement has not ended.
     waiting: Vec<usize>,
-    /// Closures whose bodies are not over.
+    /// The number of closures whose bodies have not ended.
     closures: usize,
 }
 
@@ -123,17 +122,17 @@ struct Open<'s> {
 struct Reader<'s> {
     source: &'s str,
     names: Vec<Name>,
-    strangers: Vec<Stranger>,
+    undeclared: Vec<UndeclaredName>,
     items: Vec<(usize, Range<usize>)>,
     scopes: Scopes<'s>,
-    /// The functions of the script.
+    /// The script's functions by name.
     called: BTreeMap<&'s str, usize>,
-    /// What the next block declares, and the function that it is of.
+    /// The names that the next block declares, and the function that it is the body of.
     coming: (Vec<usize>, Option<String>),
 }
 
 impl<'s> Reader<'s> {
-    /// Notes the function whose `fn` stands at `i`.
+    /// Declares the function whose `fn` is at token `i`.
     fn function(&mut self, all: &[Token], i: usize) {
         let text = |i: usize| all.get(i).map_or("", |t| t.text(self.source));
         let name = if text(i + 2) == "." { i + 3 } else { i + 1 };
@@ -170,7 +169,7 @@ impl<'s> Reader<'s> {
         self.see(names);
     }
 
-    /// Makes names seen in the innermost scope.
+    /// Makes names visible in the innermost scope.
     fn see(&mut self, names: Vec<usize>) {
         let source = self.source;
         for name in names {
@@ -178,7 +177,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Ends a statement, a value or brackets: closures end, and what was declared is seen from here on.
+    /// Ends a statement, a value or brackets: closures end, and declared names become visible.
     fn end(&mut self, open: &mut Open<'s>, statement: bool) {
         for _ in 0..std::mem::take(&mut open.closures) {
             self.scopes.leave();
@@ -257,7 +256,7 @@ impl<'s> Reader<'s> {
                 Class::Word => taken = self.word(all, i, previous, next, &mut open, &mut importing),
             }
             let last = (i + taken).min(all.len()) - 1;
-            // A closure's second bar is followed by a value.
+            // A value follows the second bar of a closure.
             previous = if text == "|" && taken > 1 { "=" } else { all[last].text(source) };
             i += taken;
             opens.push(open);
@@ -270,7 +269,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Reads a word and what belongs to it; how many tokens that were.
+    /// Reads a word and the tokens that belong to it; returns how many tokens were read.
     fn word(
         &mut self,
         all: &[Token],
@@ -347,14 +346,14 @@ impl<'s> Reader<'s> {
         1
     }
 
-    /// What the next block declares stands in it.
+    /// Makes the names visible that the next block declares.
     fn within(&mut self) {
         for i in &self.coming.0 {
             self.names[*i].top = false;
         }
     }
 
-    /// A call, or a mention by `Fn`, of a function.
+    /// Resolves a call of a function, or a reference to it by `Fn`.
     fn call(&mut self, at: Range<usize>, quiet: bool) {
         match self.called.get(&self.source[at.clone()]) {
             Some(function) => self.names[*function].uses.push(at),
@@ -365,10 +364,10 @@ impl<'s> Reader<'s> {
 
     fn stranger(&mut self, at: Range<usize>, called: bool) {
         let inside = self.scopes.function();
-        self.strangers.push(Stranger { at, called, inside });
+        self.undeclared.push(UndeclaredName { at, called, inside });
     }
 
-    /// The code within a text in back-quotes.
+    /// Resolves the code within an interpolating text.
     fn interpolated(&mut self, text: &Token, depth: usize) {
         for part in interpolations(text.text(self.source)) {
             let start = text.at.start + part.start;
@@ -381,7 +380,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Whether a value is still to come behind `previous`, so that a bar begins a closure.
+/// Whether a value is expected behind `previous`, so that a bar begins a closure.
 pub(crate) fn awaits(previous: &str) -> bool {
     let word = previous.starts_with(|c: char| c.is_alphanumeric() || c == '_' || "\"'`".contains(c));
     let keyword = matches!(previous, "return" | "in" | "else" | "throw");

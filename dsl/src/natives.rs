@@ -1,5 +1,5 @@
-//! In place of rhai's own functions: those that make more than they are given, counted before they begin, because rhai looks at
-//! sizes after a call only; and those that keep the errors of the functions that they call to themselves.
+//! Replacements of rhai's own functions: those that can make large values, which are checked before they run, because rhai checks
+//! sizes only after a call; and those that would ignore errors of the functions that they call.
 
 use crate::convert::kind;
 use crate::fault::{Fallible, Raise, raise};
@@ -14,13 +14,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Order};
 
-/// The entries of a list of texts that take as much memory as this many of numbers: each text has room of its own.
-const OF_TEXTS: usize = 4;
+/// The memory of an entry in a list of texts, relative to one in a list of numbers: each text has its own allocation.
+const TEXT_ENTRY_COST: usize = 4;
 
-/// Whether a text would have grown too large where no error could be returned: rhai then makes the text by another way.
+/// Whether a text would have grown too large where no error could be returned.
 pub type TooLong = Arc<AtomicBool>;
 
-/// Binds them; `too_long` is set where the script has to end because a text would grow too large.
+/// Binds the functions; `too_long` is set where the script must end because a text would grow too large.
 pub fn bind(engine: &mut Engine, too_long: &TooLong) {
     for (name, back) in [("split", false), ("split_rev", true)] {
         engine.register_fn(name, move |context: NativeCallContext, text: ImmutableString, by: &str| {
@@ -40,7 +40,7 @@ pub fn bind(engine: &mut Engine, too_long: &TooLong) {
         if text.is_empty() {
             return Ok(vec![text.into()]);
         }
-        room(&context, text.split_whitespace().count().saturating_mul(OF_TEXTS))?;
+        room(&context, text.split_whitespace().count().saturating_mul(TEXT_ENTRY_COST))?;
         Ok(text.split_whitespace().map(Into::into).collect())
     });
     engine.register_fn("to_chars", |context: NativeCallContext, text: &str| -> Fallible<Array> {
@@ -86,7 +86,7 @@ fn room(context: &NativeCallContext<'_>, entries: usize) -> Fallible<()> {
     }
 }
 
-/// How many pieces a script asks for: one at least.
+/// The number of pieces that a script requests, at least one.
 fn pieces(most: i64) -> usize {
     usize::try_from(most.max(1)).unwrap_or(usize::MAX)
 }
@@ -102,14 +102,14 @@ fn split(
         return Ok(vec![text.clone().into()]);
     }
     let count = text.matches(by).take(most - 1).count() + 1;
-    room(context, count.saturating_mul(OF_TEXTS))?;
+    room(context, count.saturating_mul(TEXT_ENTRY_COST))?;
     Ok(match back {
         false => text.splitn(most, by).map(Into::into).collect(),
         true => text.rsplitn(most, by).map(Into::into).collect(),
     })
 }
 
-/// Makes a text as long as `length` characters by `with` behind it, again and again.
+/// Pads a text to `length` characters with repetitions of `with`.
 fn pad(context: &NativeCallContext<'_>, text: &mut ImmutableString, length: i64, with: &str) -> Fallible<()> {
     let has = text.chars().count();
     let missing = usize::try_from(length).unwrap_or(if length < 0 { 0 } else { usize::MAX }).saturating_sub(has);
@@ -126,30 +126,29 @@ fn pad(context: &NativeCallContext<'_>, text: &mut ImmutableString, length: i64,
     Ok(())
 }
 
-/// An error of a function that compares.
+/// The error of a comparing function.
 type Failed = Cell<Option<Box<EvalAltResult>>>;
 
-/// Does `work`, which compares by a function of the script. An error of that ends it at once ([`end`]).
+/// Does `work`, which compares by a script function; that function's error ends the work at once ([`end`]).
 fn compared(work: impl FnOnce(&Failed)) -> Fallible<()> {
     let failed = Failed::new(None);
     let done = catch_unwind(AssertUnwindSafe(|| work(&failed)));
     match (failed.take(), done) {
         (Some(error), _) => Err(error),
         (None, Ok(())) => Ok(()),
-        (None, Err(_)) => Err(raise(
-            Error::value("the function of `sort` puts the values into no order")
-                .hint("of two values it must always say the same, and of three nothing that contradicts itself"),
-        )),
+        (None, Err(_)) => Err(raise(Error::value("the function of `sort` gives no consistent order").hint(
+            "it must give one answer for the same two values; where a is before b and b before c, a must be before c",
+        ))),
     }
 }
 
-/// Leaves the work of [`compared`] with an error. The list keeps its values, and nothing is printed.
+/// Leaves the work of [`compared`] with an error. The list keeps its values; nothing is printed.
 fn end<T>(failed: &Failed, error: Box<EvalAltResult>) -> T {
     failed.set(Some(error));
     resume_unwind(Box::new(()))
 }
 
-/// Sorts a list as a function says: below, at or above 0 for before, equal or behind; or true for before.
+/// Sorts a list by a function that returns a number below, at or above 0 for before, equal or behind; or true for before.
 fn sort(context: &NativeCallContext<'_>, list: &mut Array, by: &FnPtr) -> Fallible<()> {
     compared(|failed| {
         list.sort_by(|a, b| order(context, by, a, b).unwrap_or_else(|error| end(failed, error)));
@@ -171,7 +170,7 @@ fn unsorted(said: &Dynamic) -> Result<Ordering> {
         .hint("for numbers with a fraction: sort(|a, b| a < b)"))
 }
 
-/// Leaves out the elements that a function says are the same as the one before.
+/// Removes elements that a function calls equal to the one before.
 fn dedup(context: &NativeCallContext<'_>, list: &mut Array, same: &FnPtr) -> Fallible<()> {
     compared(|failed| {
         list.dedup_by(|a, b| match same.call_raw(context, None, [b.clone(), a.clone()]) {
@@ -181,7 +180,7 @@ fn dedup(context: &NativeCallContext<'_>, list: &mut Array, same: &FnPtr) -> Fal
     })
 }
 
-/// A text that is made piece by piece, up to the length that texts may have.
+/// A text that is built in pieces, up to the limit for texts.
 struct Text<'f> {
     text: String,
     most: usize,
@@ -194,7 +193,7 @@ impl<'f> Text<'f> {
         Text { text: String::new(), most: if most == 0 { usize::MAX } else { most }, too_long }
     }
 
-    /// Adds a value as rhai writes it within a list. Whether there is room for more.
+    /// Appends a value as rhai writes it within a list; returns whether there is room for more.
     fn value(&mut self, context: &NativeCallContext<'_>, value: &mut Dynamic) -> bool {
         let made = context.call_native_fn_raw("to_debug", true, &mut [value]);
         match made.map(Dynamic::into_immutable_string) {

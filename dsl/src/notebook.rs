@@ -1,32 +1,32 @@
-//! Scripts as notebooks and back, without losing a byte of text. A line `// %%` begins a cell of code, `// %% [markdown]`
-//! one of Markdown, whose lines are comments; such a line within a text, a comment, a block or a list begins nothing.
+//! Scripts as notebooks and back, byte for byte. A line `// %%` begins a cell of code, `// %% [markdown]` one of Markdown, whose
+//! lines are comments; within a text, a comment, a block or a list such a line begins no cell.
 //!
-//! Details that a notebook has no field for (how a marker was written, line ends after a cell, comments that are not `// `)
-//! are kept in the cells' metadata under `convscope`, so that a script is restored byte for byte, and an edited cell as edited.
+//! Details without a field in notebooks (the form of a marker, line ends after a cell, comments that do not begin with `// `) are
+//! stored in the cells' metadata under `convscope`, so that scripts are restored byte for byte, and edited cells as edited.
 
 use crate::source::{Class, Token, tokens};
 use convscope_engine::{Error, Result};
 use serde_json::{Map, Value, json};
 
-const MARK: &str = "// %%";
+const CELL_MARKER: &str = "// %%";
 
-/// What a cell is.
+/// The kind of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Lines that are run.
+pub enum CellKind {
+    /// Code.
     Code,
-    /// A text in Markdown.
+    /// Markdown.
     Markdown,
-    /// A text that is neither run nor rendered.
+    /// Raw text.
     Raw,
 }
 
-/// A part of a script: the line that begins it, if one does, and what follows. Joined, the cells are the script.
+/// A cell of a script: its marker line, where it has one, and its body. All cells in sequence are the script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// What it is.
-    pub kind: Kind,
-    /// The line that begins it, with its end; empty where none does.
+    /// Its kind.
+    pub kind: CellKind,
+    /// The marker line with its line end; empty where the cell has none.
     pub marker: String,
     /// Everything up to the next cell.
     pub body: String,
@@ -34,7 +34,7 @@ pub struct Cell {
 
 /// The cells of a script.
 pub fn cells(source: &str) -> Vec<Cell> {
-    let mut cuts: Vec<(usize, usize, Kind)> = Vec::new();
+    let mut cuts: Vec<(usize, usize, CellKind)> = Vec::new();
     let mut depth = 0usize;
     for token in tokens(source) {
         let text = token.text(source);
@@ -54,22 +54,22 @@ pub fn cells(source: &str) -> Vec<Cell> {
     let mut found = Vec::new();
     let first = cuts.first().map_or(source.len(), |c| c.0);
     if first > 0 || cuts.is_empty() {
-        found.push(Cell { kind: Kind::Code, marker: String::new(), body: source[..first].to_string() });
+        found.push(Cell { kind: CellKind::Code, marker: String::new(), body: source[..first].to_string() });
     }
     for (i, (start, end, kind)) in cuts.iter().enumerate() {
         let next = cuts.get(i + 1).map_or(source.len(), |c| c.0);
         let (marker, body) = (source[*start..*end].to_string(), &source[*end..next]);
-        let text = if *kind == Kind::Code { body.len() } else { commented(body) };
+        let text = if *kind == CellKind::Code { body.len() } else { commented(body) };
         found.push(Cell { kind: *kind, marker, body: body[..text].to_string() });
         if text < body.len() {
-            found.push(Cell { kind: Kind::Code, marker: String::new(), body: body[text..].to_string() });
+            found.push(Cell { kind: CellKind::Code, marker: String::new(), body: body[text..].to_string() });
         }
     }
     found
 }
 
-/// The script with a `;` after the last statement of every cell of code but the last: a cell may end in a value, which is
-/// shown, while a script would continue the expression. No line moves.
+/// The script with a `;` after the last statement of every code cell but the last: a cell may end in a value, which is shown,
+/// while in a script the expression would continue. Line numbers do not change.
 pub fn runnable(source: &str) -> String {
     let cells = cells(source);
     let last = cells.len().saturating_sub(1);
@@ -78,7 +78,7 @@ pub fn runnable(source: &str) -> String {
         joined.push_str(&cell.marker);
         let is_code = |t: &Token| !matches!(t.class, Class::Comment { .. }) && !t.text(&cell.body).trim().is_empty();
         let end = tokens(&cell.body).into_iter().rfind(is_code);
-        match end.filter(|t| cell.kind == Kind::Code && i < last && t.text(&cell.body) != ";") {
+        match end.filter(|t| cell.kind == CellKind::Code && i < last && t.text(&cell.body) != ";") {
             Some(end) => {
                 let (front, back) = cell.body.split_at(end.at.end);
                 joined.extend([front, ";", back]);
@@ -89,20 +89,20 @@ pub fn runnable(source: &str) -> String {
     joined
 }
 
-/// What a comment begins, if it begins a cell.
-fn marked(comment: &str) -> Option<Kind> {
-    let rest = comment.strip_prefix(MARK)?;
+/// The kind of cell that a comment begins, where it begins one.
+fn marked(comment: &str) -> Option<CellKind> {
+    let rest = comment.strip_prefix(CELL_MARKER)?;
     if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
         return None;
     }
     Some(match rest.split_whitespace().next() {
-        Some("[markdown]") => Kind::Markdown,
-        Some("[raw]") => Kind::Raw,
-        _ => Kind::Code,
+        Some("[markdown]") => CellKind::Markdown,
+        Some("[raw]") => CellKind::Raw,
+        _ => CellKind::Code,
     })
 }
 
-/// How much of a body is comments: all of it where nothing else but empty lines is there, else the first lines.
+/// The length of the comments in a body: all of it where the rest is empty lines, else the first lines.
 fn commented(body: &str) -> usize {
     let comment = |line: &&str| line.starts_with("//");
     if body.split_inclusive('\n').all(|line| comment(&line) || line.trim().is_empty()) {
@@ -127,7 +127,7 @@ pub fn to_notebook(source: &str) -> Value {
     })
 }
 
-/// A notebook's text, laid out as Jupyter writes it.
+/// A notebook's JSON, formatted as Jupyter writes it.
 pub fn layout(notebook: &Value) -> Result<String> {
     let mut out = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b" ");
@@ -138,15 +138,15 @@ pub fn layout(notebook: &Value) -> Result<String> {
 }
 
 impl Cell {
-    /// The text that a notebook shows: code as it is, comments without their slashes; without the line ends at its end.
+    /// The text that a notebook shows: code unchanged, comments without slashes; without line ends at the end.
     pub fn text(&self) -> String {
         match self.kind {
-            Kind::Code => self.whole().to_string(),
+            CellKind::Code => self.whole().to_string(),
             _ => self.whole().split('\n').map(uncommented).collect::<Vec<_>>().join("\n"),
         }
     }
 
-    /// The body without the line ends at its end.
+    /// The body without line ends at its end.
     fn whole(&self) -> &str {
         self.body.trim_end_matches(['\r', '\n'])
     }
@@ -168,20 +168,20 @@ impl Cell {
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         let id = format!("cell-{}", index + 1);
         match self.kind {
-            Kind::Code => json!({
+            CellKind::Code => json!({
                 "cell_type": "code", "execution_count": null, "id": id, "metadata": metadata, "outputs": [], "source": lines,
             }),
-            Kind::Markdown => json!({ "cell_type": "markdown", "id": id, "metadata": metadata, "source": lines }),
-            Kind::Raw => json!({ "cell_type": "raw", "id": id, "metadata": metadata, "source": lines }),
+            CellKind::Markdown => json!({ "cell_type": "markdown", "id": id, "metadata": metadata, "source": lines }),
+            CellKind::Raw => json!({ "cell_type": "raw", "id": id, "metadata": metadata, "source": lines }),
         }
     }
 }
 
-fn marker(kind: Kind) -> &'static str {
+fn marker(kind: CellKind) -> &'static str {
     match kind {
-        Kind::Code => "// %%\n",
-        Kind::Markdown => "// %% [markdown]\n",
-        Kind::Raw => "// %% [raw]\n",
+        CellKind::Code => "// %%\n",
+        CellKind::Markdown => "// %% [markdown]\n",
+        CellKind::Raw => "// %% [raw]\n",
     }
 }
 
@@ -189,10 +189,10 @@ fn ending(last: bool) -> &'static str {
     if last { "\n" } else { "\n\n" }
 }
 
-/// A cell's text as it stands in a script.
-fn body(kind: Kind, text: &str) -> String {
+/// A cell's text in the form of a script.
+fn body(kind: CellKind, text: &str) -> String {
     match kind {
-        Kind::Code => text.to_string(),
+        CellKind::Code => text.to_string(),
         _ => text.split('\n').map(commented_line).collect::<Vec<_>>().join("\n"),
     }
 }
@@ -200,7 +200,7 @@ fn body(kind: Kind, text: &str) -> String {
 fn commented_line(line: &str) -> String {
     match line {
         "" | "\r" => format!("//{line}"),
-        // With a space before it, it would begin a cell.
+        // Behind `// ` it would begin a cell.
         line if line.starts_with("%%") => format!("//{line}"),
         line => format!("// {line}"),
     }
@@ -211,10 +211,10 @@ fn uncommented(line: &str) -> &str {
     rest.strip_prefix(' ').unwrap_or(rest)
 }
 
-/// The script in a notebook's text; outputs are left out.
+/// The script in a notebook's JSON; outputs are left out.
 ///
 /// # Errors
-/// Where the text is no notebook of format 4, or one of another language.
+/// Where the JSON is no notebook of format 4, or one of another language.
 pub fn to_script(notebook: &str) -> Result<String> {
     let wrong = |what: &str| Error::format(format!("no notebook: {what}"));
     let notebook: Value =
@@ -236,9 +236,9 @@ pub fn to_script(notebook: &str) -> Result<String> {
     let mut out = String::new();
     for (i, cell) in cells.iter().enumerate() {
         let kind = match cell.get("cell_type").and_then(Value::as_str) {
-            Some("code") => Kind::Code,
-            Some("markdown") => Kind::Markdown,
-            Some("raw") => Kind::Raw,
+            Some("code") => CellKind::Code,
+            Some("markdown") => CellKind::Markdown,
+            Some("raw") => CellKind::Raw,
             other => return Err(wrong(&format!("cell {} is of type {other:?}", i + 1))),
         };
         let text = match cell.get("source") {
@@ -246,7 +246,7 @@ pub fn to_script(notebook: &str) -> Result<String> {
             Some(Value::Array(lines)) => lines.iter().filter_map(Value::as_str).collect(),
             _ => return Err(wrong(&format!("cell {} has no source", i + 1))),
         };
-        if kind == Kind::Code && text.trim_start().starts_with("%%rust") {
+        if kind == CellKind::Code && text.trim_start().starts_with("%%rust") {
             return Err(Error::unsupported(format!("cell {} is in Rust, which only notebooks run", i + 1))
                 .hint("scripts are rhai throughout; a program in Rust uses the crate `convscope`"));
         }
@@ -255,7 +255,7 @@ pub fn to_script(notebook: &str) -> Result<String> {
             out.push('\n');
         }
         out += kept("marker").unwrap_or(marker(kind));
-        // What was kept of the cell holds as long as nobody has edited it.
+        // The stored details are valid only while the cell is not edited.
         let as_written =
             kept("raw").filter(|raw| Cell { kind, marker: String::new(), body: raw.to_string() }.text() == text);
         out += &as_written.map_or_else(|| body(kind, &text), str::to_string);
@@ -277,7 +277,7 @@ mod tests {
         serde_json::from_str(&notebook).unwrap()
     }
 
-    fn kinds(source: &str) -> Vec<Kind> {
+    fn kinds(source: &str) -> Vec<CellKind> {
         cells(source).iter().map(|c| c.kind).collect()
     }
 
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn cells_begin_where_a_marker_stands_and_nowhere_else() {
-        use Kind::{Code, Markdown, Raw};
+        use CellKind::{Code, Markdown, Raw};
         assert_eq!(
             kinds("let a = 1;\n// %% [markdown]\n// # T\n// %%\nb\n// %% [raw]\n// c\n"),
             [Code, Markdown, Code, Raw]

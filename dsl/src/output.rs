@@ -1,21 +1,13 @@
 //! The interface to the destination of results (terminal, report or notebook), which the session's caller supplies.
 
-use crate::run::states::ClusterRequest;
-use crate::widgets::Widget;
+use crate::run::request::ClusterRequest;
+use crate::shown::Shown;
+use crate::widgets::state::Widget;
 use convscope_engine::data::Image;
 use convscope_engine::states::StateFile;
-use convscope_engine::{Artifact, Error, Result};
+use convscope_engine::{Error, Result};
 
-/// The value of a `show`.
-#[derive(Clone, Debug)]
-pub enum Shown {
-    /// A plain value as text.
-    Text(String),
-    /// A result with pictures, tables, plots.
-    Artifact(Box<Artifact>),
-}
-
-/// Receives what a script prints and shows.
+/// The destination of what a script prints and shows.
 pub trait Output: Send + Sync {
     /// A line that the script printed.
     fn print(&self, text: &str);
@@ -23,7 +15,7 @@ pub trait Output: Send + Sync {
     /// A result that the script showed.
     fn show(&self, shown: &Shown);
 
-    /// A part of a line.
+    /// A part of a line, by `write`.
     fn write(&self, text: &str) {
         self.print(text);
     }
@@ -33,7 +25,7 @@ pub trait Output: Send + Sync {
         self.print(text);
     }
 
-    /// The error that ends the script, where it printed and showed more than is kept.
+    /// The error that ends the script, where it printed and showed more than can be kept.
     fn too_much(&self) -> Option<Error> {
         None
     }
@@ -41,28 +33,28 @@ pub trait Output: Send + Sync {
     /// Asks the user for a line.
     ///
     /// # Errors
-    /// Where nobody can be asked, or the answer was refused.
+    /// Where there is no user to ask, or the question was refused.
     fn ask(&self, prompt: &str) -> Result<String> {
         let _ = prompt;
         Err(Error::unsupported("there is no user to ask").hint("run it in a terminal or a notebook"))
     }
 
-    /// Has a cluster evaluate the images of a script's data sets; the states of all its questions, or `None` where this process
+    /// Evaluates the images of a script's data sets on a cluster. Returns the states of all questions, or `None` where this process
     /// evaluates them itself.
     ///
     /// # Errors
-    /// Where no cluster can be reached from here, or it does not answer.
+    /// Where no cluster can be reached from here, or it fails.
     fn cluster(&self, request: &ClusterRequest) -> Result<Option<StateFile>> {
         Err(Error::unsupported(format!("`{}`: no cluster can be asked from here", request.address))
             .hint("`convscope run` asks one"))
     }
 
-    /// Removes what was shown, at once or when the next output comes.
+    /// Removes what was shown, at once or with the next output.
     fn clear(&self, wait: bool) {
         let _ = wait;
     }
 
-    /// Whether widgets can be moved here.
+    /// Whether widgets can be moved by the user.
     fn moves(&self) -> bool {
         false
     }
@@ -72,18 +64,18 @@ pub trait Output: Send + Sync {
         self.show(&widget.still);
     }
 
-    /// `done` of `total` steps of the work called `label`.
+    /// Reports `done` of `total` steps of the work `label`.
     fn progress(&self, label: &str, done: usize, total: usize) {
         let _ = (label, done, total);
     }
 
-    /// A picture as it grows.
+    /// Shows a picture as it is made.
     fn picture(&self, label: &str, image: &Image) {
         let _ = (label, image);
     }
 }
 
-/// An output that drops everything.
+/// An output that discards everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

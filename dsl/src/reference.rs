@@ -1,5 +1,4 @@
-//! The reference: every probe from the catalog, every function, method and property as it was bound; as data, as text
-//! and as JSON.
+//! The reference: every probe of the catalog, and every function, method and property that is bound; as data, text and JSON.
 
 use crate::functions::loading;
 use crate::library::{Function, Kind};
@@ -18,20 +17,20 @@ pub struct OptionDoc {
     pub name: String,
     /// The values that it accepts, in words.
     pub takes: String,
-    /// The words that it accepts, where it is one of a few.
+    /// The accepted words, where there are only a few.
     pub choices: Vec<String>,
     /// Its default.
     pub default: serde_json::Value,
     /// The allowed range.
     pub range: Option<String>,
-    /// Whether it stands before the option map.
+    /// Whether it precedes the option map.
     pub positional: bool,
-    /// What it does.
+    /// Its documentation.
     pub doc: String,
 }
 
 impl OptionDoc {
-    /// The values that it accepts, with the range: "a whole number, 1 to 4,096".
+    /// The accepted values with the range: "a whole number, 1 to 4,096".
     pub fn allowed(&self) -> String {
         match &self.range {
             Some(range) => format!("{}, {range}", self.takes.strip_suffix(" from 0").unwrap_or(&self.takes)),
@@ -47,11 +46,11 @@ pub struct Entry {
     pub name: String,
     /// "probe", "function", "method", "property" or "kind" (of value).
     pub what: &'static str,
-    /// The heading that it stands under.
+    /// The heading that it is listed under.
     pub section: String,
-    /// How it is called.
+    /// Its signatures.
     pub signatures: Vec<String>,
-    /// What it does.
+    /// Its documentation.
     pub doc: String,
     /// A probe's options.
     pub options: Vec<OptionDoc>,
@@ -65,7 +64,7 @@ pub struct Entry {
     pub example: String,
 }
 
-/// Everything, in the order of the reference.
+/// All entries, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reference {
     /// The entries.
@@ -73,7 +72,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The reference of what a session bound.
+    /// The reference of a session's functions and kinds of value.
     pub fn new(functions: &[Function], kinds: &[Kind]) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         let mut probes: Vec<(Family, Entry)> = catalog().iter().map(|e| probe(e.default_probe().as_ref())).collect();
@@ -103,7 +102,7 @@ impl Reference {
         Reference { entries }
     }
 
-    /// The entries called `name`, with or without the kind of value they belong to.
+    /// The entries called `name`, with or without the kind of value before it.
     ///
     /// # Errors
     /// Where there is none; the hint names the closest.
@@ -124,7 +123,7 @@ impl Reference {
         Ok(found)
     }
 
-    /// All of it as JSON.
+    /// The reference as JSON.
     pub fn json(&self) -> serde_json::Value {
         self.entries.iter().map(Entry::json).collect()
     }
@@ -199,14 +198,14 @@ impl Entry {
     }
 }
 
-/// The first sentence of a text, without its full stop; a full stop within a word or a number ends none.
+/// The first sentence of a text without its full stop; a full stop within a word or number ends none.
 fn first_sentence(doc: &str) -> &str {
     let paragraph = doc.split("\n\n").next().unwrap_or(doc).trim();
     let end = paragraph.find(". ").into_iter().chain(paragraph.find(".\n")).min();
     paragraph[..end.unwrap_or(paragraph.len())].trim_end_matches('.')
 }
 
-/// A default as a script writes it: a probe as its call.
+/// A default in the syntax of scripts: a probe as its constructor call.
 fn spelled(default: &serde_json::Value) -> String {
     let options = |map: &serde_json::Map<String, serde_json::Value>| {
         map.iter().map(|(name, value)| format!("{name}: {}", spelled(value))).collect::<Vec<_>>().join(", ")
@@ -226,7 +225,7 @@ fn spelled(default: &serde_json::Value) -> String {
     }
 }
 
-/// The text in lines of at most `width` characters; each paragraph and each item of a list begins a line.
+/// The text in lines of at most `width` characters; each paragraph and list item begins a line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut indent = "";
@@ -278,7 +277,7 @@ fn bare(name: &str, what: &'static str, section: String) -> Entry {
     }
 }
 
-/// Adds a function, or one more way of calling it to the entry that it belongs to.
+/// Adds a function; where an entry exists, adds the signature to it.
 fn add(entries: &mut Vec<Entry>, function: &Function, section: String, what: &'static str) {
     let name = function.of.as_ref().map_or(function.name.clone(), |of| format!("{of}.{}", function.name));
     match entries.iter_mut().find(|e| e.name == name && e.section == section && e.what == what) {
@@ -333,7 +332,7 @@ fn option(spec: &Spec) -> OptionDoc {
     }
 }
 
-/// A Rust range as people write it: `1..=10_000` is "1 to 10,000".
+/// A Rust range in words: `1..=10_000` is "1 to 10,000".
 fn range(rust: &str) -> String {
     let plain = rust.replace(' ', "").replace('_', ",");
     match (plain.split_once("..="), plain.split_once("..")) {
@@ -344,7 +343,7 @@ fn range(rust: &str) -> String {
     }
 }
 
-/// A doc comment without the blank at the start of its lines.
+/// A doc comment without the leading blanks of its lines.
 fn tidy(doc: &str) -> String {
     doc.lines().map(str::trim).collect::<Vec<_>>().join("\n").trim().to_string()
 }
@@ -374,7 +373,7 @@ mod tests {
         assert_eq!(wrap("", 11), [""]);
     }
 
-    /// The list of `convscope doc` ends no line in the middle of a word, and no sentence in the middle.
+    /// The list of `convscope doc` breaks no line within a word and cuts no sentence.
     #[test]
     fn the_overview_holds_each_first_sentence_whole() {
         let reference = Reference::new(&[], &[]);

@@ -1,9 +1,10 @@
 //! A session: one rhai engine with the variables and functions of a script, a REPL or a notebook.
 //!
-//! Code runs on a thread of its own with a large stack, so that deep nesting is an error with a place and not a crash. A
-//! panic in native code ends the cell and not the process.
+//! Code runs on a thread with a large stack, so that deep nesting is an error with a place and no crash. A panic in native code
+//! ends the cell and not the process.
 
 mod outcome;
+mod reaction;
 mod stack;
 
 pub use outcome::CellResult;
@@ -11,14 +12,16 @@ use outcome::{defect, ends_quietly, failed, stopped, text_too_long};
 
 use crate::bounds::{free, limits};
 use crate::compiled::compiled_below;
-use crate::context::{Context, Place};
-use crate::depth::Sounding;
+use crate::context::Context;
+use crate::depth::DepthCheck;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
-use crate::fault::Caught;
+use crate::fault::CaughtError;
 use crate::library::{Function, Kind, Library};
 use crate::memory::Watch;
 use crate::natives::TooLong;
-use crate::output::{Output, Shown};
+use crate::output::Output;
+use crate::place::Place;
+use crate::shown::Shown;
 use convscope_engine::error::Kind as ErrorKind;
 use convscope_engine::{Error, Job};
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Scope};
@@ -27,9 +30,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-/// Lines that are read again, all together, because they lie before a cell: each cell is parsed with as many empty lines before it
-/// as the script has, so that places are those of the script. A million take 20 ms.
-const READ_AGAIN: u64 = 1 << 26;
+/// The most lines that are parsed as empty lines, over all cells: each cell is parsed with as many empty lines before it as the
+/// script has, so that places are those of the script. A million take 20 ms.
+const MAX_REPARSED_LINES: u64 = 1 << 26;
 
 /// One rhai engine with its variables and functions.
 pub struct Session {
@@ -41,20 +44,20 @@ pub struct Session {
     context: Context,
     defined: AST,
     origins: Origins,
-    /// The names in the scope, as the last cell left it.
+    /// The variables in the scope at the end of the last cell.
     held: BTreeSet<String>,
     too_long: TooLong,
     watch: Arc<Mutex<Watch>>,
-    sounding: Arc<Mutex<Sounding>>,
+    sounding: Arc<Mutex<DepthCheck>>,
 }
 
 impl Session {
-    /// A session that runs work as `job` says and reports to `output`.
+    /// A session whose work runs under `job` and reports to `output`.
     pub fn new(job: Job, output: Arc<dyn Output>) -> Self {
         static SEED: Once = Once::new();
         SEED.call_once(|| {
-            // Names of closures come from hashes; a fixed seed gives every process the same ones. An error means that
-            // another engine was made before, whose seed then holds.
+            // Names of closures come from hashes; a fixed seed makes them equal in every process. An error means that an engine was
+            // made before, whose seed then holds.
             let _ = rhai::config::hashing::set_hashing_seed(Some([3, 141, 592, 653]));
         });
         let context = Context::new(job, output);
@@ -70,7 +73,7 @@ impl Session {
         let (signal, asked, grew) = (context.job.signal.clone(), context.output.clone(), too_long.clone());
         let watch = Arc::new(Mutex::new(Watch::new()));
         let watched = watch.clone();
-        let sounding = Arc::new(Mutex::new(Sounding::new()));
+        let sounding = Arc::new(Mutex::new(DepthCheck::new()));
         let (steps, sounded) = (Arc::new(AtomicU64::new(0)), sounding.clone());
         let counted = steps.clone();
         #[allow(deprecated)] // rhai calls it volatile; nothing else shows a running script's variables
@@ -86,10 +89,10 @@ impl Session {
             }
             let over = grew.load(Ordering::Relaxed).then(text_too_long).or_else(|| asked.too_much());
             if let Some(error) = over {
-                return Some(Dynamic::from(Caught(error)));
+                return Some(Dynamic::from(CaughtError(error)));
             }
             let full = watched.lock().unwrap_or_else(PoisonError::into_inner).is_full(step);
-            full.then(|| crate::memory::FULL.into())
+            full.then(|| crate::memory::MEMORY_FULL.into())
         });
         engine.set_module_resolver(crate::modules::Modules::new(&context));
         engine.disable_symbol("eval");
@@ -110,7 +113,7 @@ impl Session {
         &self.context
     }
 
-    /// Sets where files lie.
+    /// Sets the folders.
     pub fn set_place(&self, place: Place) {
         self.context.set_place(place);
     }
@@ -146,12 +149,12 @@ impl Session {
         names.into_iter().collect()
     }
 
-    /// Runs a script's `source`, called `file` in messages. Its last expression is not shown.
+    /// Runs a script; messages call it `file`. The value of its last expression is not shown.
     pub fn run_script(&mut self, file: &str, source: &str) -> CellResult {
         CellResult { value: None, ..self.run(file, &crate::notebook::runnable(source)) }
     }
 
-    /// Runs a script that has cells one by one; `show` receives the value of each. Messages name the lines of the whole script.
+    /// Runs a script with cells one by one; `show` receives the value of each. Messages have line numbers of the whole script.
     /// All cells are parsed before the first one runs, and functions are available in all of them.
     pub fn run_cells(&mut self, file: &str, source: &str, show: &dyn Fn(&Shown)) -> CellResult {
         let source = &*crate::source::without_shebang(source);
@@ -160,13 +163,13 @@ impl Session {
         for cell in crate::notebook::cells(source) {
             let text = format!("{}{}", cell.marker, cell.body);
             let own = text.matches('\n').count();
-            if cell.kind == crate::notebook::Kind::Code {
+            if cell.kind == crate::notebook::CellKind::Code {
                 parts.push((lines, text));
                 read_again += lines as u64;
             }
             lines += own;
         }
-        if read_again > READ_AGAIN {
+        if read_again > MAX_REPARSED_LINES {
             let error =
                 Error::value(format!("a script of {} cells in {lines} lines is too long for cells", parts.len()));
             return failed(Diagnostic::of(
@@ -187,7 +190,7 @@ impl Session {
                 self.defined = whole.clone_functions_only();
             }
             Err(diagnostic) if diagnostic.kind == ErrorKind::Value => return failed(*diagnostic),
-            // Each cell can be read; what two declare is that of the later one from then on.
+            // Each cell parses; of two declarations of a function, the later one holds from there on.
             Err(_) => {}
         }
         for (tree, quiet) in trees {
@@ -203,12 +206,12 @@ impl Session {
         CellResult::default()
     }
 
-    /// Runs a cell or a line; variables and functions of earlier ones are available.
+    /// Runs a cell or a line; variables and functions of earlier ones are visible.
     pub fn run_cell(&mut self, source: &str) -> CellResult {
         self.run("cell", source)
     }
 
-    /// As [`Session::run_cell`], under a name of its own in messages.
+    /// As [`Session::run_cell`], with a name in messages.
     pub fn run(&mut self, file: &str, source: &str) -> CellResult {
         let source = &crate::source::without_shebang(source);
         self.on_a_stack(|session| session.run_here(file, source)).unwrap_or_else(|diagnostic| failed(*diagnostic))
@@ -218,7 +221,7 @@ impl Session {
     fn begin(&self) {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).begin();
         self.too_long.store(false, Ordering::Relaxed);
-        *self.sounding.lock().unwrap_or_else(PoisonError::into_inner) = Sounding::new();
+        *self.sounding.lock().unwrap_or_else(PoisonError::into_inner) = DepthCheck::new();
     }
 
     fn run_here(&mut self, file: &str, source: &str) -> CellResult {
@@ -228,7 +231,7 @@ impl Session {
         }
     }
 
-    /// Runs what was compiled; `quiet` says that its value is not asked for.
+    /// Runs compiled code; `quiet` says that its value is not shown.
     fn run_tree(&mut self, file: &str, tree: AST, quiet: bool, origin: &Origin) -> CellResult {
         self.origins.extend(tree.iter_functions().map(|f| (f.name.to_string(), origin.clone())));
         let before = self.scope.len();
@@ -250,8 +253,8 @@ impl Session {
             Ok(Ok(_)) if quiet => CellResult::default(),
             Ok(Ok(value)) => self.worth(&value),
             Ok(Err(error)) => {
-                if crate::memory::filled(&error) || crate::depth::is_too_deep(&error) {
-                    // What the cell made is what was too much; without this the next cell would end the same way.
+                if crate::memory::ran_out(&error) || crate::depth::is_too_deep(&error) {
+                    // The cell's values were too large; they are removed, or the next cell would end in the same way.
                     self.scope.rewind(before);
                 }
                 self.ended(origin, &error)
@@ -260,7 +263,7 @@ impl Session {
         };
         self.compact(before);
         let interrupted = self.context.job.stopped();
-        // A call that ended early gave what it had; the cell is not done all the same.
+        // A call that stopped early returned its result so far; the cell counts as interrupted nevertheless.
         let error = result.error.or_else(|| interrupted.then(stopped));
         CellResult { error, interrupted, ..result }
     }
@@ -269,7 +272,7 @@ impl Session {
         self.compile_below(file, source, 0)
     }
 
-    /// Compiles a part of a script with `lines` before it: places are those within the script.
+    /// Compiles a part of a script with `lines` lines before it; places are those within the script.
     fn compile_below(&self, file: &str, source: &str, lines: usize) -> Result<AST, Box<Diagnostic>> {
         let all = crate::source::tokens(source);
         let unclosed = all.iter().any(|t| t.class == crate::source::Class::Comment { closed: false });
@@ -283,7 +286,7 @@ impl Session {
         })
     }
 
-    /// Forgets the variables, constants, functions and imports of earlier cells, and with them the nets they held.
+    /// Removes the variables, constants, functions and imports of earlier cells, and so frees their nets.
     pub fn reset(&mut self) {
         free(std::mem::take(&mut self.scope), std::mem::replace(&mut self.defined, AST::empty()));
         self.origins = Origins::default();
@@ -291,7 +294,7 @@ impl Session {
         self.context.widgets(crate::widgets::Widgets::reset);
     }
 
-    /// What names an error could have meant.
+    /// The names that an error message can suggest.
     pub fn known(&self) -> Known<'_> {
         let defined = self.defined.iter_functions().map(|f| (f.name.to_string(), f.params.len()));
         Known {
@@ -319,11 +322,11 @@ impl Session {
         }
     }
 
-    /// Forgets the shadowed values of variables that were declared again, which would keep nets in memory. The scope held `before`
+    /// Removes values of variables that were shadowed by a new declaration, which would keep nets in memory. The scope had `before`
     /// variables when the cell began.
     fn compact(&mut self, before: usize) {
         let added = self.scope.len().saturating_sub(before);
-        // Only what was added can hide a variable, where nothing else changed the scope since the last cell.
+        // Only added variables can shadow others, where nothing else changed the scope since the last cell.
         if self.held.len() == before
             && self.scope.iter_raw().take(added).all(|(name, _, _)| self.held.insert(name.to_string()))
             && self.held.len() == self.scope.len()
@@ -335,13 +338,13 @@ impl Session {
     }
 
     fn forget_shadowed(&mut self) {
-        // From the last declared to the first.
+        // From the last declaration to the first.
         let mut seen = BTreeSet::new();
         let latest: Vec<bool> = self.scope.iter_raw().map(|(name, _, _)| seen.insert(name.to_string())).collect();
         if latest.iter().all(|is| *is) {
             return;
         }
-        // Values are moved: a copy of a large list would take long.
+        // Values are moved, not copied: a large list would take long.
         for ((name, value, _), is_latest) in std::mem::take(&mut self.scope).into_iter().zip(latest.iter().rev()) {
             match (is_latest, value.is_read_only()) {
                 (false, _) => {}

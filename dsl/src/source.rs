@@ -1,34 +1,40 @@
-//! A script's text in tokens with their places: enough to underline the expression that an error is about and to know
-//! where a cursor stands. Never fails: what it does not understand is punctuation.
+//! The tokens of a script with their places, to underline the expression of an error and to find the context of a cursor. Never
+//! fails: unknown characters are punctuation.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What a token is.
+/// The keywords of the language.
+pub const KEYWORDS: [&str; 21] = [
+    "let", "const", "if", "else", "for", "in", "while", "loop", "do", "until", "break", "continue", "return", "fn",
+    "switch", "try", "catch", "throw", "true", "false", "this",
+];
+
+/// The class of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// A name or keyword.
     Word,
     /// A number.
     Number,
-    /// A text in quotes, back-quotes or as a character; `closed` says whether its end was found.
+    /// A text in quotes or back-quotes, or a character.
     Text {
-        /// Whether the closing quote is there.
+        /// Whether the closing quote exists.
         closed: bool,
     },
-    /// A comment; `closed` says whether its end was found.
+    /// A comment.
     Comment {
-        /// Whether it ends.
+        /// Whether it is closed.
         closed: bool,
     },
-    /// Anything else, a character or an operator.
+    /// Any other character or operator.
     Mark,
 }
 
-/// One token: what it is and its bytes in the source.
+/// A token with its class and its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What it is.
+    /// Its class.
     pub class: Class,
     /// Its bytes.
     pub at: Range<usize>,
@@ -41,8 +47,7 @@ impl Token {
     }
 }
 
-/// The script with its first line turned into a comment where it is for a shell (`#!/usr/bin/env -S convscope run`);
-/// all places stay where they are.
+/// The script with a shebang line (`#!/usr/bin/env -S convscope run`) replaced by a comment of the same length.
 pub fn without_shebang(source: &str) -> Cow<'_, str> {
     match source.strip_prefix("#!") {
         // Three slashes would begin a documentation comment.
@@ -54,7 +59,7 @@ pub fn without_shebang(source: &str) -> Cow<'_, str> {
     }
 }
 
-/// All tokens of `source`, without white space.
+/// All tokens of `source`; white space is skipped.
 pub fn tokens(source: &str) -> Vec<Token> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -70,8 +75,8 @@ pub fn tokens(source: &str) -> Vec<Token> {
     found
 }
 
-/// Texts within what texts interpolate, within what those interpolate: as deep as is read.
-const NESTED: usize = 32;
+/// The most levels of texts that interpolate texts that interpolate.
+const MAX_NESTING: usize = 32;
 
 fn token(rest: &str, first: char) -> (Class, usize) {
     token_within(rest, first, 0)
@@ -87,17 +92,17 @@ fn token_within(rest: &str, first: char, depth: usize) -> (Class, usize) {
         c if c.is_alphabetic() || c == '_' => (Class::Word, while_(&|c| c.is_alphanumeric() || c == '_')),
         c if c.is_ascii_digit() => (Class::Number, number(rest)),
         _ => {
-            const LONG: [&str; 32] = [
+            const OPERATORS: [&str; 32] = [
                 "..=", "...", "<<=", ">>=", "**=", "#{", "==", "!=", "<=", ">=", "&&", "||", "=>", "->", "..", "::",
                 "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "**", "<<", ">>", "??", "?.", ":=", "++", "--",
             ];
-            let len = LONG.iter().find(|m| rest.starts_with(**m)).map_or(first.len_utf8(), |m| m.len());
+            let len = OPERATORS.iter().find(|m| rest.starts_with(**m)).map_or(first.len_utf8(), |m| m.len());
             (Class::Mark, len)
         }
     }
 }
 
-/// The length of a number: digits and what is written within them, a fraction, an exponent with its sign.
+/// The length of a number: digits with separators, a fraction, an exponent with its sign.
 fn number(rest: &str) -> usize {
     let digits =
         |from: usize| from + rest[from..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len() - from);
@@ -119,14 +124,14 @@ fn number(rest: &str) -> usize {
     end
 }
 
-/// How many `#` stand before the quote of a raw text; nothing where none begins.
+/// The number of `#` before the quote of a raw text; none where no raw text begins.
 fn hashes(rest: &str) -> Option<usize> {
-    const MOST: usize = 256;
-    let count = rest.bytes().take(MOST).take_while(|b| *b == b'#').count();
+    const MAX_HASHES: usize = 256;
+    let count = rest.bytes().take(MAX_HASHES).take_while(|b| *b == b'#').count();
     rest[count..].starts_with('"').then_some(count)
 }
 
-/// A raw text: `#"` up to `"#`, with as many `#` at its end as at its begin.
+/// A raw text: `#"` up to `"#`, with equal numbers of `#` at both ends.
 fn raw(rest: &str) -> (Class, usize) {
     let hashes = hashes(rest).unwrap_or(0);
     let end = format!("\"{}", &rest[..hashes]);
@@ -162,7 +167,7 @@ fn quoted(rest: &str, quote: char, depth: usize) -> (Class, usize) {
     let mut at = 1;
     while let Some(c) = rest[at..].chars().next() {
         match c {
-            '$' if quote == '`' && rest[at..].starts_with("${") && depth < NESTED => {
+            '$' if quote == '`' && rest[at..].starts_with("${") && depth < MAX_NESTING => {
                 at += 2 + interpolated(&rest[at + 2..], depth + 1);
                 continue;
             }
@@ -178,8 +183,8 @@ fn quoted(rest: &str, quote: char, depth: usize) -> (Class, usize) {
     (Class::Text { closed: false }, rest.len())
 }
 
-/// The length of what a text in back-quotes interpolates, up to and with its closing brace; texts within it may hold
-/// braces and back-quotes of their own.
+/// The length of an interpolation in a text, up to and including its closing brace; texts within it may contain braces and
+/// back-quotes.
 fn interpolated(rest: &str, depth: usize) -> usize {
     let (mut open, mut at) = (1usize, 0);
     while let Some(c) = rest[at..].chars().next() {
@@ -201,7 +206,7 @@ fn interpolated(rest: &str, depth: usize) -> usize {
     at
 }
 
-/// The bytes of code within a text in back-quotes: what each `${ }` holds, without the braces.
+/// The byte ranges of code within an interpolating text: the content of each `${ }`.
 pub fn interpolations(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 1;
@@ -220,14 +225,14 @@ pub fn interpolations(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// The byte where a line and column (counted from 1, in characters) lie.
+/// The byte offset of a line and column, both from 1, columns in characters.
 pub fn offset(source: &str, line: usize, column: usize) -> usize {
     let start: usize = source.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let rest = &source[start.min(source.len())..];
     start + rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(i, _)| i)
 }
 
-/// The line and column (counted from 1, in characters) of a byte.
+/// The line and column of a byte offset, both from 1, columns in characters.
 pub fn line_column(source: &str, at: usize) -> (usize, usize) {
     let before = &source[..at.min(source.len())];
     let start = before.rfind('\n').map_or(0, |i| i + 1);

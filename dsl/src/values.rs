@@ -6,6 +6,7 @@ pub mod image;
 pub mod json;
 pub mod net;
 pub mod predictions;
+pub mod probe;
 pub mod random;
 pub mod recordings;
 pub mod subject;
@@ -15,7 +16,7 @@ pub mod tensor;
 use crate::context::Context;
 use crate::library::Library;
 
-/// Binds all of them.
+/// Binds all kinds.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     net::bind(library, context);
     subject::bind(library);

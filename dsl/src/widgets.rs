@@ -1,138 +1,26 @@
-//! Widgets: a map viewer, an occluder that is dragged, sliders with a closure behind them. Where nothing can be moved
-//! (scripts, reports, terminals) the same calls show the result at their defaults, so that a notebook and the script made
-//! from it show the same.
+//! Widgets: a map viewer, an occluder that the user drags, sliders with a closure. Where there are no widgets (scripts, reports,
+//! terminals), the same calls show the result at the defaults, so that a notebook and the script made from it show the same.
 
 pub mod explore;
 pub mod interact;
+mod opening;
+pub mod registry;
 pub mod stage;
+pub mod state;
+
+pub use registry::Widgets;
+pub use state::{State, Widget};
 
 use crate::context::Context;
-use crate::fault::{Fallible, Raise};
+use crate::fault::Raise;
 use crate::library::Library;
-use crate::output::Shown;
-use convscope_engine::show::{TextStyle, mime, to_text, viewer};
+use crate::shown::Shown;
+use convscope_engine::show::viewer;
 use convscope_engine::{Error, Result};
-use explore::Explored;
-use interact::{Interaction, Slider};
+use opening::show;
+use registry::Live;
 use rhai::Dynamic;
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-
-/// The most widgets of a session that answer; older ones are dropped.
-const LIVE: usize = 256;
-/// The most bytes of maps and photos in a widget.
-const ROOM: usize = viewer::ROOM;
-
-/// The state of a widget in a front end: plain values by name, and bytes by name.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct State {
-    /// Plain values.
-    pub values: Map<String, Value>,
-    /// Bytes: pictures, maps. No bytes mean: none any more.
-    pub buffers: BTreeMap<String, Vec<u8>>,
-}
-
-impl State {
-    /// Merges another state into this one; its entries replace those of the same name.
-    pub fn merge(&mut self, other: State) {
-        self.values.extend(other.values);
-        self.buffers.extend(other.buffers);
-    }
-
-    fn set(&mut self, name: &str, value: impl Into<Value>) {
-        self.values.insert(name.to_string(), value.into());
-    }
-
-    /// The state that says what went wrong.
-    pub fn error(message: impl Into<String>) -> Self {
-        let mut state = State::default();
-        state.set("error", message.into());
-        state
-    }
-
-    /// What a value looks like in a widget: its maps, else its figure, else its text.
-    ///
-    /// # Errors
-    /// Where it cannot be drawn.
-    fn result(shown: Option<&Shown>, printed: &str) -> Result<Self> {
-        let mut state = State::error("");
-        let (mut maps, mut text) = (Value::Null, String::new());
-        let (mut bytes, mut picture) = (Vec::new(), Vec::new());
-        match shown {
-            None => {}
-            Some(Shown::Text(said)) => text.clone_from(said),
-            Some(Shown::Artifact(artifact)) => match viewer::maps(artifact, true, ROOM)? {
-                Some(found) => {
-                    (maps, bytes) = (found.about, found.bytes);
-                    // The widget shows it as it is, without a font for code.
-                    text = artifact.notes.join("\n").replace('`', "");
-                }
-                None if artifact.is_drawn() => picture = mime::picture(artifact)?,
-                None => text = to_text(artifact, &TextStyle::default()),
-            },
-        }
-        state.set("maps", maps);
-        state.set("text", text.trim_end());
-        state.set("printed", printed.trim_end());
-        state.buffers.insert("bytes".into(), bytes);
-        state.buffers.insert("picture".into(), picture);
-        Ok(state)
-    }
-}
-
-/// A widget that is to be shown.
-#[derive(Clone, Debug)]
-pub struct Widget {
-    /// Its number in the session.
-    pub id: u64,
-    /// The state that a front end receives first.
-    pub state: State,
-    /// What is shown where there are no widgets.
-    pub still: Shown,
-}
-
-/// The handler of a widget's changes.
-#[derive(Clone)]
-enum Live {
-    Viewed,
-    Explored(Box<Explored>),
-    Interaction(Box<Interaction>),
-}
-
-/// The widgets of a session and what they are made of.
-#[derive(Clone, Default)]
-pub struct Widgets {
-    next: u64,
-    live: BTreeMap<u64, Live>,
-    sliders: BTreeMap<String, Slider>,
-    parameters: BTreeMap<String, Vec<String>>,
-}
-
-impl Widgets {
-    /// Notes the names of the parameters of functions and closures.
-    pub fn define(&mut self, functions: impl Iterator<Item = (String, Vec<String>)>) {
-        self.parameters.extend(functions);
-    }
-
-    fn open(&mut self, live: Live) -> u64 {
-        self.next += 1;
-        self.live.insert(self.next, live);
-        while self.live.len() > LIVE {
-            self.live.pop_first();
-        }
-        self.next
-    }
-
-    /// Drops a widget.
-    pub fn close(&mut self, id: u64) {
-        self.live.remove(&id);
-    }
-
-    /// Drops all widgets; numbers are not used again.
-    pub fn reset(&mut self) {
-        *self = Widgets { next: self.next, ..Widgets::default() };
-    }
-}
+use state::MAX_WIDGET_BYTES;
 
 /// Binds the functions that make widgets.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
@@ -154,7 +42,7 @@ fn view(context: &Context, value: &Dynamic) -> Result<()> {
         return Err(Error::value(format!("`view` shows an artifact, got {}", crate::convert::kind(value)))
             .hint("`show(value)` shows any value"));
     };
-    let maps = if context.output.moves() { viewer::maps(artifact, true, ROOM)? } else { None };
+    let maps = if context.output.moves() { viewer::maps(artifact, true, MAX_WIDGET_BYTES)? } else { None };
     if maps.is_none() {
         context.output.show(&still);
         return Ok(());
@@ -163,49 +51,4 @@ fn view(context: &Context, value: &Dynamic) -> Result<()> {
     state.set("kind", "view");
     show(context, Live::Viewed, state, still);
     Ok(())
-}
-
-fn show(context: &Context, live: Live, state: State, still: Shown) {
-    let id = context.widgets(|widgets| widgets.open(live));
-    context.output.widget(&Widget { id, state, still });
-}
-
-/// The values of an option map.
-fn options(map: &rhai::Map) -> Fallible<BTreeMap<String, convscope_engine::params::Value>> {
-    crate::convert::options(map).raise()
-}
-
-impl crate::Session {
-    /// The changes of state after a widget was moved; `values` are its plain values as they are now. An error stands in
-    /// `error`, as a cell's error would be written.
-    pub fn react(&mut self, id: u64, values: &Map<String, Value>) -> State {
-        self.context().job.signal.reset();
-        let Some(live) = self.context().widgets(|widgets| widgets.live.get(&id).cloned()) else {
-            return State::error("error: the session has dropped this widget\n  hint: run its cell again");
-        };
-        let answered = match live {
-            Live::Viewed => Ok(State::default()),
-            Live::Explored(explored) => explored.answer(values).map_err(|e| crate::Diagnostic::of(e).to_string()),
-            Live::Interaction(interaction) => self.interacted(&interaction, values).map_err(|e| e.to_string()),
-        };
-        answered.unwrap_or_else(State::error)
-    }
-
-    fn interacted(
-        &mut self,
-        interaction: &Interaction,
-        values: &Map<String, Value>,
-    ) -> Result<State, Box<crate::Diagnostic>> {
-        let arguments = interaction.arguments(values);
-        let stage = self.context().stage.clone();
-        let (outcome, kept) = stage.captured(|| self.call(&interaction.function, arguments));
-        let value = outcome?;
-        let shown = interact::shown(&value, &kept).map_err(|e| Box::new(crate::Diagnostic::of(e)))?;
-        State::result(shown.as_ref(), &kept.printed).map_err(|e| Box::new(crate::Diagnostic::of(e)))
-    }
-}
-
-/// A slider's description for front ends.
-fn control(slider: &Slider) -> Value {
-    json!({ "name": slider.name, "low": slider.low, "high": slider.high, "step": slider.step, "value": slider.value })
 }

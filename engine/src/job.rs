@@ -5,17 +5,17 @@ use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::model::Model;
 use crate::random::Stream;
-pub use crate::signal::Signal;
+pub use crate::signal::StopSignal;
 use crate::states::Ledger;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// Floating-point operations between two checks of the interrupt, if one sample needs no more: some tenths of a second on
 /// two cores.
-const WORK: u64 = 96_000_000_000;
+const FLOPS_PER_CHECK: u64 = 96_000_000_000;
 
 /// Memory that the program itself takes, bytes.
-const PROGRAM: u64 = 72 << 20;
+const PROGRAM_BYTES: u64 = 72 << 20;
 
 /// Size of the pack cache, in copies of the convolutions' weights: panels of plain sums forward and Winograd tiles backward, or
 /// Winograd tiles both ways.
@@ -53,7 +53,7 @@ pub struct Job {
     /// The bound on memory, bytes.
     pub memory: u64,
     /// The interrupt.
-    pub signal: Signal,
+    pub signal: StopSignal,
     sink: Arc<dyn Sink>,
     ledger: Arc<OnceLock<Arc<Ledger>>>,
     wave: bool,
@@ -70,7 +70,7 @@ impl Default for Job {
         Job {
             seed: 0,
             memory: 1 << 30,
-            signal: Signal::default(),
+            signal: StopSignal::default(),
             sink: Arc::new(Silent),
             ledger: Arc::default(),
             wave: false,
@@ -180,7 +180,7 @@ impl Job {
     /// forward and a backward pass as three.
     pub fn through(&self, model: &Model, passes: u64, values: usize, most: usize) -> usize {
         let each = (passes * model.flops()).max(1);
-        self.batch(model, values, most).min((WORK / each).max(1) as usize)
+        self.batch(model, values, most).min((FLOPS_PER_CHECK / each).max(1) as usize)
     }
 }
 
@@ -191,7 +191,7 @@ fn held(model: &Model) -> u64 {
     let each = graph.ids().filter(is_conv).map(|id| graph.params(id, model.weights()));
     let packed = if model.has_pack_cache() { each.sum() } else { each.max().unwrap_or(0) };
     let copies = if model.has_winograd_forward() { PACK_COPIES_WINOGRAD_FORWARD } else { PACK_COPIES };
-    PROGRAM + 4 * (model.weights().count() as u64 + copies * packed as u64)
+    PROGRAM_BYTES + 4 * (model.weights().count() as u64 + copies * packed as u64)
 }
 
 /// The iterator of [`Job::steps`].

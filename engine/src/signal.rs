@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Set from outside (Ctrl-C, a notebook's stop button); work ends at its next step.
 #[derive(Clone, Debug, Default)]
-pub struct Signal(Arc<AtomicBool>);
+pub struct StopSignal(Arc<AtomicBool>);
 
-impl Signal {
+impl StopSignal {
     /// Asks the work to end.
     pub fn stop(&self) {
         self.0.store(true, Ordering::SeqCst);
@@ -28,7 +28,7 @@ impl Signal {
     /// Runs `work`, during which [`go_on`] on this thread checks this signal.
     pub fn during<T>(&self, work: impl FnOnce() -> T) -> T {
         /// Restores the former signal, however the work ends.
-        struct Before(Option<Signal>);
+        struct Before(Option<StopSignal>);
         impl Drop for Before {
             fn drop(&mut self) {
                 HERE.set(self.0.take());
@@ -41,15 +41,15 @@ impl Signal {
 
 thread_local! {
     /// The signal of this thread's current work.
-    static HERE: RefCell<Option<Signal>> = const { RefCell::new(None) };
+    static HERE: RefCell<Option<StopSignal>> = const { RefCell::new(None) };
 }
 
-/// A check for work that has no job, such as reading a file: an error if it should end ([`Signal::during`]).
+/// A check for work that has no job, such as reading a file: an error if it should end ([`StopSignal::during`]).
 ///
 /// # Errors
 /// Where it should end.
 pub fn go_on() -> Result<()> {
-    match HERE.with_borrow(|signal| signal.as_ref().is_some_and(Signal::is_set)) {
+    match HERE.with_borrow(|signal| signal.as_ref().is_some_and(StopSignal::is_set)) {
         true => Err(Error::new(Kind::Interrupted, "interrupted")),
         false => Ok(()),
     }

@@ -7,7 +7,7 @@ use crate::data::{Dataset, Source};
 use crate::error::{Error, Kind, Result};
 use crate::job::Job;
 use crate::model::Model;
-use crate::states::{Kept, Net, Question};
+use crate::states::{Kept, Question, QuestionNet};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -194,7 +194,7 @@ pub fn question(
 ) -> Result<Question> {
     let net = |model: &&Model| {
         let preprocess = serde_json::to_value(&model.card().preprocess).map_err(|e| Error::internal(e.to_string()))?;
-        Ok(Net { name: model.card().name.clone(), weights: model.weights_digest()?, preprocess })
+        Ok(QuestionNet { name: model.card().name.clone(), weights: model.weights_digest()?, preprocess })
     };
     Ok(Question {
         probe: probe.to_string(),

@@ -8,7 +8,7 @@ pub const LANGUAGE: &str = "rhai";
 
 /// The content of `kernel_info_reply`.
 ///
-/// Front ends do not know rhai. Where the wheel is installed, so are its Pygments lexer and its JupyterLab extension, and the
+/// Front ends do not know rhai. Where the wheel is installed, its Pygments lexer and its JupyterLab extension are, too, and the
 /// reply names them; a JupyterLab elsewhere finds Rust by the MIME type beside the name. Otherwise the reply names Rust's
 /// highlighting, which suits rhai (`let`, `fn`, closures, comments and strings are the same). Name, MIME type and extension
 /// are always rhai's.
@@ -39,7 +39,7 @@ pub fn kernel_info() -> Value {
     })
 }
 
-/// Whether a program came with the wheel: then PREFIX/bin/convscope has PREFIX/share/jupyter/labextensions/convscope beside it.
+/// Whether a program came with the wheel, which puts convscope into PREFIX/bin and its extension into PREFIX/share/jupyter.
 fn has_colours(program: &Path) -> bool {
     let prefix = program.parent().and_then(Path::parent);
     prefix.is_some_and(|p| p.join("share/jupyter/labextensions/convscope/package.json").is_file())

@@ -11,16 +11,16 @@ use std::collections::BTreeMap;
 
 /// The target of the comms.
 pub const TARGET: &str = "jupyter.widget";
-/// The version of the widgets' protocol.
+/// The version of the widget messaging protocol.
 const PROTOCOL: &str = "2.1.0";
-/// The most comms that are answered; older ones are dropped.
-const OPEN: usize = 256;
-/// The most bytes of all comms together.
-const HELD: usize = 512 << 20;
-/// The values that the front end may change.
-const MOVED: [&str; 2] = ["values", "at"];
+/// How many comms are kept; beyond that, the oldest is dropped.
+const MAX_COMMS: usize = 256;
+/// How many bytes the buffers of all comms may take together.
+const MAX_BUFFER_BYTES: usize = 512 << 20;
+/// The keys of a state that the front end may change.
+const EDITABLE_KEYS: [&str; 2] = ["values", "at"];
 
-/// The comms by their ids.
+/// The comms by id.
 #[derive(Default)]
 pub struct Comms {
     open: BTreeMap<String, Comm>,
@@ -32,7 +32,7 @@ struct Comm {
 }
 
 impl Comms {
-    /// Opens a comm for a widget, for the cell that runs; its id.
+    /// Opens a comm for a widget in the cell that runs; returns its id.
     pub fn open(&mut self, widget: &Widget, publisher: &Publisher) -> String {
         let id = uuid::Uuid::new_v4().to_string();
         let comm = Comm { widget: widget.id, state: widget.state.clone() };
@@ -40,7 +40,7 @@ impl Comms {
         let content = json!({ "comm_id": id, "target_name": TARGET, "data": data });
         publisher.publish_with("comm_open", content, json!({ "version": PROTOCOL }), buffers);
         self.open.insert(id.clone(), comm);
-        while self.open.len() > OPEN || (self.held() > HELD && self.open.len() > 1) {
+        while self.open.len() > MAX_COMMS || (self.held() > MAX_BUFFER_BYTES && self.open.len() > 1) {
             let oldest = self.open.iter().min_by_key(|(_, comm)| comm.widget).map(|(id, _)| id.clone());
             let Some(oldest) = oldest else { break };
             self.open.remove(&oldest);
@@ -58,9 +58,9 @@ impl Comms {
     }
 
     /// Applies changes from the front end; returns the comm's widget and its values as they are now.
-    pub fn moved(&mut self, id: &str, values: &Map<String, Value>) -> Option<(u64, Map<String, Value>)> {
+    pub fn apply_edit(&mut self, id: &str, values: &Map<String, Value>) -> Option<(u64, Map<String, Value>)> {
         let comm = self.open.get_mut(id)?;
-        let known = values.iter().filter(|(name, _)| MOVED.contains(&name.as_str()));
+        let known = values.iter().filter(|(name, _)| EDITABLE_KEYS.contains(&name.as_str()));
         let known: Map<String, Value> = known.map(|(name, value)| (name.clone(), value.clone())).collect();
         comm.state.merge(State { values: known, ..State::default() });
         Some((comm.widget, comm.state.values.clone()))
@@ -68,27 +68,27 @@ impl Comms {
 
     /// Applies a change of state and sends it to the front ends.
     pub fn change(&mut self, id: &str, change: State, publisher: &Publisher) {
-        tell(id, &change, publisher);
+        send_update(id, &change, publisher);
         if let Some(comm) = self.open.get_mut(id) {
             comm.state.merge(change);
         }
     }
 
     /// Sends a widget's whole state to the front ends; returns whether the widget exists.
-    pub fn tell_all(&self, id: &str, publisher: &Publisher) -> bool {
+    pub fn send_state(&self, id: &str, publisher: &Publisher) -> bool {
         let Some(comm) = self.open.get(id) else { return false };
-        tell(id, &comm.whole(id), publisher);
+        send_update(id, &comm.whole(id), publisher);
         true
     }
 
-    /// Closes a comm; the widget that belonged to it.
+    /// Closes a comm; returns its widget.
     pub fn close(&mut self, id: &str) -> Option<u64> {
         self.open.remove(id).map(|comm| comm.widget)
     }
 }
 
 impl Comm {
-    /// The state with what anywidget's model needs.
+    /// The state together with the fields that anywidget's model needs.
     fn whole(&self, id: &str) -> State {
         let mut state = self.state.clone();
         // Any version of anywidget has this model.
@@ -106,11 +106,11 @@ impl Comm {
     }
 }
 
-/// The script of a widget in the front end, which follows the viewer's.
+/// The script of a widget in the front end; it comes behind the viewer's.
 const FRONT: &str = include_str!("widget.js");
 const STYLE: &str = include_str!("widget.css");
 
-fn tell(id: &str, state: &State, publisher: &Publisher) {
+fn send_update(id: &str, state: &State, publisher: &Publisher) {
     let (mut data, buffers) = packed(state);
     data["method"] = "update".into();
     let content = json!({ "comm_id": id, "data": data });

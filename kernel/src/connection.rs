@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What the file says.
+/// The content of a connection file.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Connection {
     transport: String,
@@ -33,7 +33,7 @@ pub enum Port {
     Stdin,
     /// Requests that are answered at once.
     Control,
-    /// Echoes.
+    /// Echoes, by which the front end knows that the kernel lives.
     Heartbeat,
 }
 
@@ -64,7 +64,7 @@ impl Connection {
         }
     }
 
-    /// Where a socket listens.
+    /// The address at which a socket listens.
     pub fn endpoint(&self, port: Port) -> Endpoint {
         let number = match port {
             Port::Shell => self.shell_port,
@@ -87,7 +87,7 @@ impl Connection {
 pub enum Endpoint {
     /// A host and a port.
     Tcp(String, u16),
-    /// A socket's path.
+    /// The path of a Unix socket.
     #[cfg(unix)]
     Ipc(PathBuf),
 }

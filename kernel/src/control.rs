@@ -5,14 +5,14 @@ use crate::publisher::Publisher;
 use crate::shell::{eprint, failure, reply_kind};
 use crate::socket::Parcel;
 use crate::wire::{Outgoing, Request, Signer};
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use serde_json::{Value, json};
 
 /// Answers the control channel.
 #[derive(Clone)]
 pub struct Control {
     /// Stops the cell that runs.
-    pub signal: Signal,
+    pub signal: StopSignal,
     /// Publishes outputs and status.
     pub publisher: Publisher,
     /// Signs replies.
@@ -20,7 +20,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// The reply to a request, if it has one, and whether the kernel ends.
+    /// The reply to a request, where it has one, and whether the kernel ends.
     pub fn answer(&self, request: &Request) -> (Option<Parcel>, bool) {
         self.publisher.status(&request.header, "busy");
         let (content, end) = match request.kind.as_str() {
@@ -32,7 +32,7 @@ impl Control {
             "shutdown_request" => {
                 self.signal.stop();
                 let content = json!({ "status": "ok", "restart": request.flag("restart", false) });
-                self.publisher.aside("shutdown_reply", &request.header, content.clone());
+                self.publisher.publish_for("shutdown_reply", &request.header, content.clone());
                 (Some(content), true)
             }
             other => {

@@ -7,30 +7,30 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes of cells that are remembered, of this session and of earlier ones; the file keeps all.
-const REMEMBERED: u64 = 16 << 20;
+/// How many bytes of cells, of this session and of earlier ones, are kept in memory; the file keeps all.
+const MAX_REMEMBERED_BYTES: u64 = 16 << 20;
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct CellRecord {
     /// The session it ran in, from 1.
     pub session: i64,
-    /// Its execution count.
+    /// The execution count.
     pub line: i64,
-    /// Its source.
+    /// The source.
     pub source: String,
-    /// The text of its result.
+    /// The text of the result.
     pub output: Option<String>,
 }
 
 /// A request for a part of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum HistoryQuery {
     /// The last cells of all sessions.
     Tail(usize),
-    /// Lines `start` up to, not including, `stop` of a session: this one (0), the one before (-1), or by its number.
+    /// Lines `start..stop` of a session: the current one (0), an earlier one (-1 is the last before), or one by its number.
     Range(i64, i64, Option<i64>),
-    /// The last cells that fit a glob pattern, each source once where `unique`.
+    /// The last cells that match a glob pattern, each source once where `unique`.
     Search(String, Option<usize>, bool),
 }
 
@@ -38,19 +38,19 @@ pub enum Wanted {
 pub struct History {
     file: Option<PathBuf>,
     session: i64,
-    earlier: Vec<Line>,
-    now: VecDeque<Line>,
-    /// Bytes of `now`.
+    earlier: Vec<CellRecord>,
+    now: VecDeque<CellRecord>,
+    /// Bytes of the cells in `now`.
     bytes: u64,
 }
 
-impl Line {
+impl CellRecord {
     fn bytes(&self) -> u64 {
-        (size_of::<Line>() + self.source.len() + self.output.as_ref().map_or(0, String::len)) as u64
+        (size_of::<CellRecord>() + self.source.len() + self.output.as_ref().map_or(0, String::len)) as u64
     }
 }
 
-/// Where the history is kept: `history.jsonl` in convscope's folder for data, or in the one that CONVSCOPE_DATA names.
+/// The file of the history: `history.jsonl` in the folder that CONVSCOPE_DATA names, else in convscope's folder for data.
 pub fn file() -> Option<PathBuf> {
     let named = std::env::var_os("CONVSCOPE_DATA").filter(|f| !f.is_empty()).map(PathBuf::from);
     let folder = named.or_else(|| {
@@ -61,7 +61,7 @@ pub fn file() -> Option<PathBuf> {
 }
 
 impl History {
-    /// The history in `file`; kept in memory only where there is none. A file that cannot be read counts as empty.
+    /// The history in `file`; without a file it is kept in memory. A file that cannot be read counts as empty.
     pub fn open(file: Option<PathBuf>) -> Self {
         let earlier = file.as_deref().and_then(|f| read(f).ok()).unwrap_or_default();
         let session = earlier.iter().map(|l| l.session).max().unwrap_or(0) + 1;
@@ -71,13 +71,13 @@ impl History {
     /// Adds a cell.
     ///
     /// # Errors
-    /// Where it cannot be written to the file; it is remembered all the same.
+    /// Where the file cannot be written; the history in memory has the cell all the same.
     pub fn add(&mut self, line: i64, source: &str, output: Option<String>) -> Result<()> {
-        let line = Line { session: self.session, line, source: source.to_string(), output };
+        let line = CellRecord { session: self.session, line, source: source.to_string(), output };
         let text = json!([line.session, line.line, line.source, line.output]).to_string() + "\n";
         self.bytes += line.bytes();
         self.now.push_back(line);
-        while self.bytes > REMEMBERED
+        while self.bytes > MAX_REMEMBERED_BYTES
             && let Some(oldest) = self.now.pop_front()
         {
             self.bytes -= oldest.bytes();
@@ -85,25 +85,26 @@ impl History {
         let Some(file) = &self.file else { return Ok(()) };
         let folder = file.parent().unwrap_or(Path::new(""));
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
-        let mut opened = private(file).map_err(|e| Error::io(file, &e))?;
+        let mut opened = open_private(file).map_err(|e| Error::io(file, &e))?;
         // One write, so that the lines of two kernels do not mix.
         opened.write_all(text.as_bytes()).map_err(|e| Error::io(file, &e))
     }
 
-    /// The cells that are wanted, oldest first.
-    pub fn find(&self, wanted: &Wanted) -> Vec<&Line> {
+    /// The requested cells, oldest first.
+    pub fn find(&self, query: &HistoryQuery) -> Vec<&CellRecord> {
         let all = || self.earlier.iter().chain(&self.now);
-        match wanted {
-            Wanted::Tail(n) => last(all().collect(), *n),
-            Wanted::Range(session, start, stop) => {
+        match query {
+            HistoryQuery::Tail(n) => last(all().collect(), *n),
+            HistoryQuery::Range(session, start, stop) => {
                 let session = if *session <= 0 { self.session + session } else { *session };
-                let within = |l: &&Line| l.session == session && l.line >= *start && stop.is_none_or(|s| l.line < s);
+                let within =
+                    |l: &&CellRecord| l.session == session && l.line >= *start && stop.is_none_or(|s| l.line < s);
                 all().filter(within).collect()
             }
-            Wanted::Search(pattern, n, unique) => {
+            HistoryQuery::Search(pattern, n, unique) => {
                 let pattern: Vec<char> = pattern.chars().collect();
-                let mut found: Vec<&Line> =
-                    all().filter(|l| fits(&pattern, &l.source.chars().collect::<Vec<_>>())).collect();
+                let mut found: Vec<&CellRecord> =
+                    all().filter(|l| matches_glob(&pattern, &l.source.chars().collect::<Vec<_>>())).collect();
                 if *unique {
                     let mut seen = std::collections::BTreeSet::new();
                     found.reverse();
@@ -116,8 +117,8 @@ impl History {
     }
 }
 
-/// Opens a file to append to, which its owner alone may read: a new one from the start, an old one from now on.
-fn private(file: &Path) -> std::io::Result<File> {
+/// Opens a file to append to. Only its owner may read it, also while it is created; an existing file is restricted now.
+fn open_private(file: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
     #[cfg(unix)]
@@ -138,21 +139,21 @@ fn last<T>(mut items: Vec<T>, n: usize) -> Vec<T> {
 }
 
 /// The last cells of a file.
-fn read(file: &Path) -> Result<Vec<Line>> {
+fn read(file: &Path) -> Result<Vec<CellRecord>> {
     let wrong = |e: std::io::Error| Error::io(file, &e);
     let mut opened = File::open(file).map_err(wrong)?;
-    let before = opened.metadata().map_err(wrong)?.len().saturating_sub(REMEMBERED);
+    let before = opened.metadata().map_err(wrong)?.len().saturating_sub(MAX_REMEMBERED_BYTES);
     opened.seek(SeekFrom::Start(before)).map_err(wrong)?;
-    // A line that began before counts as damaged.
-    let lines = BufReader::new(opened.take(REMEMBERED)).split(b'\n').map_while(std::result::Result::ok);
+    // Where reading begins within a line, its rest counts as damaged.
+    let lines = BufReader::new(opened.take(MAX_REMEMBERED_BYTES)).split(b'\n').map_while(std::result::Result::ok);
     Ok(lines.filter_map(|l| parse(&l)).collect())
 }
 
-/// A line of the file; nothing where it is damaged.
-fn parse(line: &[u8]) -> Option<Line> {
+/// A line of the file; none where it is damaged.
+fn parse(line: &[u8]) -> Option<CellRecord> {
     let Ok(Value::Array(entry)) = serde_json::from_slice(line) else { return None };
     let [session, line, source, output] = &entry[..] else { return None };
-    Some(Line {
+    Some(CellRecord {
         session: session.as_i64()?,
         line: line.as_i64()?,
         source: source.as_str()?.to_string(),
@@ -160,10 +161,10 @@ fn parse(line: &[u8]) -> Option<Line> {
     })
 }
 
-/// Whether a text fits a glob pattern: `*` any characters, `?` one.
-fn fits(pattern: &[char], text: &[char]) -> bool {
+/// Whether a text matches a glob pattern: `*` is any characters, `?` one.
+fn matches_glob(pattern: &[char], text: &[char]) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Where the last star stood, and how much of the text it has taken.
+    // The position of the last star, and the end of what it matches in the text.
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {
@@ -187,7 +188,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn sources(found: Vec<&Line>) -> Vec<String> {
+    fn sources(found: Vec<&CellRecord>) -> Vec<String> {
         found.iter().map(|l| l.source.clone()).collect()
     }
 
@@ -201,10 +202,10 @@ mod tests {
         OpenOptions::new().append(true).open(&file).unwrap().write_all(b"{damaged\n").unwrap();
         let mut second = History::open(Some(file));
         second.add(1, "x", None).unwrap();
-        assert_eq!(sources(second.find(&Wanted::Tail(2))), ["x\n+ 1", "x"]);
-        assert_eq!(sources(second.find(&Wanted::Range(-1, 2, None))), ["x\n+ 1"]);
-        assert_eq!(sources(second.find(&Wanted::Range(1, 1, Some(2)))), ["let x = 1;"]);
-        assert_eq!(sources(second.find(&Wanted::Range(0, 1, Some(2)))), ["x"]);
+        assert_eq!(sources(second.find(&HistoryQuery::Tail(2))), ["x\n+ 1", "x"]);
+        assert_eq!(sources(second.find(&HistoryQuery::Range(-1, 2, None))), ["x\n+ 1"]);
+        assert_eq!(sources(second.find(&HistoryQuery::Range(1, 1, Some(2)))), ["let x = 1;"]);
+        assert_eq!(sources(second.find(&HistoryQuery::Range(0, 1, Some(2)))), ["x"]);
     }
 
     #[cfg(unix)]
@@ -245,15 +246,15 @@ mod tests {
         for i in 1..=40 {
             history.add(i, &long, None).unwrap();
         }
-        let lines = |found: Vec<&Line>| found.iter().map(|l| l.line).collect::<Vec<_>>();
-        assert_eq!(lines(history.find(&Wanted::Tail(100))), (26..=40).collect::<Vec<_>>());
+        let lines = |found: Vec<&CellRecord>| found.iter().map(|l| l.line).collect::<Vec<_>>();
+        assert_eq!(lines(history.find(&HistoryQuery::Tail(100))), (26..=40).collect::<Vec<_>>());
         history.add(41, &"x".repeat(40 << 20), None).unwrap();
-        assert!(history.find(&Wanted::Tail(100)).is_empty());
+        assert!(history.find(&HistoryQuery::Tail(100)).is_empty());
         history.add(42, "y", None).unwrap();
-        assert_eq!(lines(history.find(&Wanted::Tail(100))), [42]);
+        assert_eq!(lines(history.find(&HistoryQuery::Tail(100))), [42]);
         assert!(std::fs::metadata(&file).unwrap().len() > 80 << 20);
         let again = History::open(Some(file));
-        assert_eq!((again.session, lines(again.find(&Wanted::Tail(100)))), (2, vec![42]));
+        assert_eq!((again.session, lines(again.find(&HistoryQuery::Tail(100)))), (2, vec![42]));
     }
 
     #[test]
@@ -262,7 +263,7 @@ mod tests {
         for (i, source) in ["a", "ab", "a", "b*"].into_iter().enumerate() {
             history.add(i as i64 + 1, source, None).unwrap();
         }
-        let search = |p: &str, n, unique| sources(history.find(&Wanted::Search(p.into(), n, unique)));
+        let search = |p: &str, n, unique| sources(history.find(&HistoryQuery::Search(p.into(), n, unique)));
         assert_eq!(search("a*", None, false), ["a", "ab", "a"]);
         assert_eq!(search("a*", None, true), ["ab", "a"]);
         assert_eq!(search("a*", Some(1), false), ["a"]);

@@ -7,28 +7,28 @@ use convscope_dsl::widgets::State;
 use convscope_dsl::{Diagnostic, Session};
 use serde_json::{Map, Value};
 
-/// How a cell ended.
+/// The result of a cell.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// The value of the last expression, where there is one to show.
     pub value: Option<Bundle>,
-    /// What went wrong.
+    /// The error, where there is one.
     pub error: Option<Diagnostic>,
-    /// Whether it was stopped by the user.
+    /// Whether the user stopped the cell.
     pub interrupted: bool,
 }
 
 impl Answer {
-    /// The answer of a cell that went wrong.
+    /// The result of a cell that ended with an error.
     pub fn failed(error: Diagnostic) -> Self {
         Answer { error: Some(error), ..Answer::default() }
     }
 }
 
-/// A language whose cells run one after another. Whatever a cell prints or shows while it runs goes to the output that
-/// the language was made with.
+/// A language whose cells run one after another. What a cell prints or shows goes to the output that the language was made
+/// with.
 pub trait Language {
-    /// Runs a cell that messages call `name`; a stop that was asked for before it began is forgotten.
+    /// Runs a cell; messages call it `name`. Clears a stop that was requested before.
     fn execute(&mut self, name: &str, code: &str) -> Answer;
 
     /// The completions at byte `cursor` of `code`.
@@ -40,15 +40,15 @@ pub trait Language {
     /// Whether `code` can be run or is incomplete.
     fn is_complete(&self, code: &str) -> Completeness;
 
-    /// The changes of a widget's state after it was moved; `values` are its plain values as they are now. A stop that was asked
-    /// for before is forgotten.
+    /// The changes of a widget's state after the user moved a control; `values` are its plain values as they are now. Clears a stop
+    /// that was requested before.
     fn react(&mut self, widget: u64, values: &Map<String, Value>) -> State;
 
     /// Drops a widget.
     fn close(&mut self, widget: u64);
 }
 
-/// A cell that forgets what earlier cells made, as in IPython.
+/// The cell that clears all variables and functions, as in IPython.
 pub const RESET: &str = "%reset";
 
 impl Language for Session {

@@ -1,12 +1,12 @@
-//! The logo, drawn here: an eye whose iris is a filter of three by three weights.
+//! The logo as code: an eye whose iris is a filter of three by three weights.
 
 use convscope_engine::Result;
-use convscope_engine::show::scene::{Item, Scene};
+use convscope_engine::show::scene::{Scene, SceneItem};
 use convscope_engine::show::{Theme, raster, svg};
 
 const GROUND: [u8; 3] = [22, 41, 62];
 const WHITE: [u8; 3] = [250, 251, 252];
-/// From a negative weight to a positive one.
+/// Colours of the weights, from negative to positive.
 const WEIGHTS: [[u8; 3]; 9] = [
     [54, 110, 178],
     [148, 190, 222],
@@ -19,11 +19,11 @@ const WEIGHTS: [[u8; 3]; 9] = [
     [214, 96, 77],
 ];
 
-/// The logo `side` px wide and high.
+/// The logo, `side` px wide and high.
 fn scene(side: f64) -> Scene {
     let unit = side / 64.0;
     let mut scene = Scene::new(side, side);
-    scene.add(Item::Area([0.0, 0.0, side, side], GROUND));
+    scene.add(SceneItem::Area([0.0, 0.0, side, side], GROUND));
     // Two arcs of circles that meet at the corners of the eye.
     let arc = |up: f64| {
         (0..=24).map(move |i| {
@@ -33,13 +33,13 @@ fn scene(side: f64) -> Scene {
             (x * unit, (32.0 + up * 19.0 * bow) * unit)
         })
     };
-    scene.add(Item::Shape(arc(-1.0).chain(arc(1.0)).collect(), WHITE));
-    scene.add(Item::Dot(32.0 * unit, 32.0 * unit, 17.5 * unit, GROUND));
+    scene.add(SceneItem::Shape(arc(-1.0).chain(arc(1.0)).collect(), WHITE));
+    scene.add(SceneItem::Dot(32.0 * unit, 32.0 * unit, 17.5 * unit, GROUND));
     let (cell, gap) = (7.0, 0.9);
     let left = 32.0 - (3.0 * cell + 2.0 * gap) / 2.0;
     for (i, colour) in WEIGHTS.into_iter().enumerate() {
         let place = |k: usize| (left + k as f64 * (cell + gap)) * unit;
-        scene.add(Item::Area([place(i % 3), place(i / 3), cell * unit, cell * unit], colour));
+        scene.add(SceneItem::Area([place(i % 3), place(i / 3), cell * unit, cell * unit], colour));
     }
     scene
 }
@@ -47,7 +47,7 @@ fn scene(side: f64) -> Scene {
 /// The logo as a PNG of `pixels` by `pixels`.
 ///
 /// # Errors
-/// Where it cannot be encoded.
+/// Where PNG encoding fails.
 pub fn png(pixels: u32) -> Result<Vec<u8>> {
     raster::draw(&scene(f64::from(pixels) / raster::SCALE), Theme::Light)?.png()
 }
@@ -55,7 +55,7 @@ pub fn png(pixels: u32) -> Result<Vec<u8>> {
 /// The logo as SVG.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// Where SVG encoding fails.
 pub fn vector() -> Result<String> {
     svg::write(&scene(64.0), Theme::Light, ("convscope", ""))
 }

@@ -1,4 +1,4 @@
-//! The output of a session in a notebook: prints and shows in the current cell, and asks for input there.
+//! The output of a session in a notebook: it publishes prints and figures in the current cell, and asks for input there.
 
 use crate::bundle::bundle;
 use crate::comms::Comms;
@@ -10,24 +10,24 @@ use bytes::Bytes;
 use convscope_dsl::{Output, Shown, Widget};
 use convscope_engine::data::Image;
 use convscope_engine::error::Kind;
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use convscope_engine::{Error, Result};
 use serde_json::{Value, json};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The time between two checks for an interrupt while a question waits.
-const GLANCE: Duration = Duration::from_millis(50);
+/// The time between two checks for an interrupt while the user is asked for input.
+const INTERRUPT_POLL: Duration = Duration::from_millis(50);
 
-/// The MIME type of a widget; front ends that have none show what stands beside it.
-const VIEW: &str = "application/vnd.jupyter.widget-view+json";
+/// The MIME type of a widget; front ends without widgets show the other representations of the bundle.
+const WIDGET_VIEW: &str = "application/vnd.jupyter.widget-view+json";
 
 /// The output of the cells of one kernel.
 pub struct Notebook {
     publisher: Publisher,
     signer: Signer,
-    signal: Signal,
+    signal: StopSignal,
     questions: Socket,
     state: Mutex<State>,
     comms: Mutex<Comms>,
@@ -39,7 +39,7 @@ struct State {
     answers: Receiver<Request>,
 }
 
-/// Whom a cell may ask.
+/// The front end that a cell may ask for input.
 struct Asker {
     identity: Bytes,
     route: Vec<Bytes>,
@@ -51,7 +51,7 @@ impl Notebook {
     pub fn new(
         publisher: Publisher,
         signer: Signer,
-        signal: Signal,
+        signal: StopSignal,
         questions: Socket,
         answers: Receiver<Request>,
     ) -> Self {
@@ -63,12 +63,12 @@ impl Notebook {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The widgets that were opened.
+    /// The open widgets.
     pub fn comms(&self) -> MutexGuard<'_, Comms> {
         self.comms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A cell begins; it may ask where the request allows it.
+    /// Begins a cell; it may ask for input where the request allows that.
     pub fn begin(&self, request: &Request) {
         let asker = Asker {
             identity: request.peer.identity.clone(),
@@ -78,7 +78,7 @@ impl Notebook {
         self.state().asker = request.flag("allow_stdin", true).then_some(asker);
     }
 
-    /// The cell has ended.
+    /// Ends the cell.
     pub fn end(&self) {
         let mut state = self.state();
         state.progress.end(&self.publisher);
@@ -114,7 +114,7 @@ impl Output for Notebook {
         let bundle = bundle(&widget.still);
         let model = self.comms().open(widget, &self.publisher);
         let (mut data, metadata) = (bundle.data, bundle.metadata);
-        data[VIEW] = json!({ "version_major": 2, "version_minor": 0, "model_id": model });
+        data[WIDGET_VIEW] = json!({ "version_major": 2, "version_minor": 0, "model_id": model });
         self.publisher.publish("display_data", json!({ "data": data, "metadata": metadata, "transient": {} }));
     }
 
@@ -135,17 +135,17 @@ impl Output for Notebook {
             return Err(Error::unsupported("`input`: this front end takes no input")
                 .hint("run the cell in a front end with input, or use `param(name, default)`"));
         };
-        // Answers to questions that were interrupted.
+        // Drop answers to questions that were interrupted.
         while state.answers.try_recv().is_ok() {}
         let content = json!({ "prompt": prompt, "password": false });
         let message = Outgoing::new("input_request", &asker.header, content);
         self.publisher.flush();
-        // Its socket for questions calls itself as the one that asked did. Whoever else does learns the question, which
-        // everybody may hear, and cannot sign an answer.
+        // The front end's stdin socket has the same identity as its shell socket. Another peer may claim that identity and
+        // receive the question, which is no secret; without the key it cannot sign an answer.
         let frames = self.signer.frames(&asker.route, &message);
         self.questions.send_to_all(&asker.identity, Parcel::new(frames));
         loop {
-            match state.answers.recv_timeout(GLANCE) {
+            match state.answers.recv_timeout(INTERRUPT_POLL) {
                 Ok(answer) if answer.kind == "input_reply" => return Ok(answer.text("value").to_string()),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) if self.signal.is_set() => {

@@ -7,14 +7,14 @@ use convscope_engine::data::Image;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Work that takes less shows no bar.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// Work that takes less time shows no bar.
+const MIN_WORK_TIME: Duration = Duration::from_millis(400);
 /// Time between two updates.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Characters of a bar in text.
-const WIDTH: usize = 30;
+const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
+/// The width of a bar in text, characters.
+const BAR_CHARS: usize = 30;
 
-/// Loops at work, the outermost first, and where they are shown.
+/// The running loops, the outermost first, and the display that shows them.
 #[derive(Default)]
 pub struct Progress {
     bars: Vec<Bar>,
@@ -38,10 +38,10 @@ struct Display {
 impl Display {
     /// Whether enough time has passed since the last update.
     fn is_due(&self) -> bool {
-        self.last.is_none_or(|last| last.elapsed() >= PAUSE)
+        self.last.is_none_or(|last| last.elapsed() >= UPDATE_INTERVAL)
     }
 
-    /// Shows it: a display that is empty at first and then updated, so that readers that know no updates keep nothing.
+    /// Shows the bar: the display is empty at first and then updated, so that a reader without updates keeps nothing.
     fn show(&mut self, publisher: &Publisher, data: Value, metadata: Value) {
         let send = |kind: &str, id: &str, data: Value, metadata: Value| {
             publisher.publish(kind, json!({ "data": data, "metadata": metadata, "transient": { "display_id": id } }));
@@ -77,7 +77,7 @@ impl Progress {
             }
             None => self.bars.push(Bar { label: label.to_string(), begun: Instant::now(), done, total }),
         }
-        let patient = self.bars[0].begun.elapsed() < PATIENCE;
+        let patient = self.bars[0].begun.elapsed() < MIN_WORK_TIME;
         if (self.bar_display.id.is_some() || !patient) && self.bar_display.is_due() {
             let lines: Vec<String> = self.bars.iter().map(Bar::text).collect();
             let html: String = self.bars.iter().map(Bar::html).collect();
@@ -88,7 +88,7 @@ impl Progress {
         }
     }
 
-    /// A picture as it grows.
+    /// A picture as it is made.
     pub fn picture(&mut self, publisher: &Publisher, label: &str, image: &Image) {
         if !self.picture_display.is_due() {
             return;
@@ -99,7 +99,7 @@ impl Progress {
         }
     }
 
-    /// Takes everything away: the cell has ended.
+    /// Removes the display at the end of the cell.
     pub fn end(&mut self, publisher: &Publisher) {
         self.bars.clear();
         self.bar_display.take_away(publisher);
@@ -112,7 +112,7 @@ impl Bar {
         self.done as f64 / self.total.max(1) as f64
     }
 
-    /// "3 of 12, 9 s left".
+    /// The progress in words: "3 of 12, 9 s left".
     fn words(&self) -> String {
         let spent = self.begun.elapsed().as_secs_f64();
         let left = match self.done {
@@ -123,12 +123,12 @@ impl Bar {
     }
 
     fn text(&self) -> String {
-        let full = (self.share().clamp(0.0, 1.0) * WIDTH as f64) as usize;
-        format!("{} [{}{}] {}", self.label, "#".repeat(full), ".".repeat(WIDTH - full), self.words())
+        let full = (self.share().clamp(0.0, 1.0) * BAR_CHARS as f64) as usize;
+        format!("{} [{}{}] {}", self.label, "#".repeat(full), ".".repeat(BAR_CHARS - full), self.words())
     }
 
     fn html(&self) -> String {
-        let label = convscope_engine::show::html::escape(&self.label);
+        let label = convscope_engine::show::escape::escape(&self.label);
         format!(
             "<div><progress value=\"{}\" max=\"{}\"></progress> {label}: {}</div>",
             self.done,

@@ -12,7 +12,7 @@ use crate::socket::{Handler, Limits, Parcel, Socket};
 use crate::wire::{Outgoing, Reader, Request, Signer};
 use crate::zmtp::{Budget, Kind};
 use convscope_dsl::Output;
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use convscope_engine::{Error, Result};
 use serde_json::json;
 use std::collections::VecDeque;
@@ -22,33 +22,34 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// The longest time between two flushes of buffered text and checks of peers.
-const TICK: Duration = Duration::from_millis(50);
-/// The time between two checks that the front end still lives.
-const ORPHAN: Duration = Duration::from_secs(1);
-/// What is still queued when the kernel ends may take this long.
-const LAST: Duration = Duration::from_secs(1);
-/// Written frames arrive within this time.
-const WRITING: Duration = Duration::from_millis(50);
-/// Bytes that the unfinished messages of all peers may hold.
-const UNFINISHED: usize = 256 << 20;
-/// The most lines of the log about refused peers, so that a stranger cannot fill it.
-const COMPLAINTS: usize = 100;
+/// The longest time between two flushes of buffered text and two checks of peers.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
+/// The time between two checks whether the front end still runs.
+const PARENT_POLL: Duration = Duration::from_secs(1);
+/// The time for queued messages to be sent when the kernel ends.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// The time for frames to arrive once they are written.
+const WRITE_TIME: Duration = Duration::from_millis(50);
+/// How many bytes the unfinished messages of all peers may take.
+const MAX_UNFINISHED_BYTES: usize = 256 << 20;
+/// How many lines about refused peers are logged, so that a stranger cannot fill the log.
+const MAX_LOG_LINES: usize = 100;
 
-/// The limits of a peer that sends requests: a cell with its attachments, replies that it does not read.
-const ASKING: Limits = Limits { message: 128 << 20, behind: 64 << 20, patience: Duration::from_secs(2), peers: 128 };
-/// The limits of a subscriber. Its queue is shorter than the one that makes the script wait
-/// ([`Publisher::publish`]): a reader that does not read is gone by then.
-const READING: Limits = Limits { message: 4096, behind: 32 << 20, ..ASKING };
+/// The limits of a peer that sends requests, such as a cell with attachments.
+const REQUEST_LIMITS: Limits =
+    Limits { message: 128 << 20, behind: 64 << 20, patience: Duration::from_secs(2), peers: 128 };
+/// The limits of a subscriber. Its queue is shorter than the one at which the script waits ([`Publisher::publish`]), so a reader
+/// that does not read is dropped before that.
+const SUBSCRIBER_LIMITS: Limits = Limits { message: 4096, behind: 32 << 20, ..REQUEST_LIMITS };
 /// The limits of a peer of the heartbeat.
-const BEATING: Limits = Limits { message: 1 << 16, behind: 1 << 20, ..ASKING };
+const HEARTBEAT_LIMITS: Limits = Limits { message: 1 << 16, behind: 1 << 20, ..REQUEST_LIMITS };
 
-/// Runs a kernel until its front end shuts it down. `make` makes the language, on the thread that runs cells, for an
-/// output; `signal` stops its cells.
+/// Runs a kernel until its front end shuts it down. `make` makes the language for an output, on the thread of the cells;
+/// `signal` stops its cells.
 ///
 /// # Errors
 /// Where the connection file cannot be read or its addresses cannot be listened at.
-pub fn serve<M>(connection: &Path, signal: Signal, make: M) -> Result<()>
+pub fn serve<M>(connection: &Path, signal: StopSignal, make: M) -> Result<()>
 where
     M: FnOnce(Arc<dyn Output>) -> Box<dyn Language> + Send + 'static,
 {
@@ -61,15 +62,15 @@ where
     served
 }
 
-async fn work<M>(connection: &Connection, signal: Signal, make: M) -> Result<()>
+async fn work<M>(connection: &Connection, signal: StopSignal, make: M) -> Result<()>
 where
     M: FnOnce(Arc<dyn Output>) -> Box<dyn Language> + Send + 'static,
 {
     let signer = Signer::new(&connection.key);
-    let budget = Budget::new(UNFINISHED);
-    let iopub = Socket::new(Kind::XPub, READING, budget.clone());
-    let [shell, stdin, control] = [(); 3].map(|()| Socket::new(Kind::Router, ASKING, budget.clone()));
-    let heartbeat = Socket::new(Kind::Rep, BEATING, budget);
+    let budget = Budget::new(MAX_UNFINISHED_BYTES);
+    let iopub = Socket::new(Kind::XPub, SUBSCRIBER_LIMITS, budget.clone());
+    let [shell, stdin, control] = [(); 3].map(|()| Socket::new(Kind::Router, REQUEST_LIMITS, budget.clone()));
+    let heartbeat = Socket::new(Kind::Rep, HEARTBEAT_LIMITS, budget);
     let publisher = Publisher::new(iopub.clone(), signer.clone(), signal.clone());
     let (requests, to_answer) = mpsc::channel();
     let (answers, answered) = mpsc::channel();
@@ -80,7 +81,7 @@ where
     heartbeat.listen(&connection.endpoint(Port::Heartbeat), Arc::new(|_, beat| Some(Parcel::new(beat)))).await?;
     let shell_end = end.clone();
     let asked = move |request: Request| match request.kind.as_str() {
-        // Old front ends send it here.
+        // Old front ends send it on this channel.
         "shutdown_request" => drop(shell_end.send(Some(request))),
         _ => drop(requests.send(request)),
     };
@@ -105,14 +106,14 @@ where
     tokio::spawn(watch(signal, end));
 
     let sockets = [&iopub, &shell, &stdin, &control, &heartbeat];
-    let mut tick = tokio::time::interval(TICK);
+    let mut tick = tokio::time::interval(FLUSH_INTERVAL);
     let last = loop {
         tokio::select! {
             last = ended.recv() => break last.flatten(),
             _ = tick.tick() => {
                 publisher.flush();
                 if sockets.iter().map(|s| s.drop_stalled()).sum::<usize>() > 0 {
-                    log.complain("hung up on a reader that does not read");
+                    log.write("hung up on a reader that does not read");
                 }
             }
         }
@@ -124,34 +125,34 @@ where
     }
     publisher.flush();
     let begun = std::time::Instant::now();
-    while !sockets.iter().all(|s| s.is_idle()) && begun.elapsed() < LAST {
-        tokio::time::sleep(WRITING / 10).await;
+    while !sockets.iter().all(|s| s.is_idle()) && begun.elapsed() < DRAIN_TIME {
+        tokio::time::sleep(WRITE_TIME / 10).await;
     }
-    tokio::time::sleep(WRITING).await;
+    tokio::time::sleep(WRITE_TIME).await;
     Ok(())
 }
 
-/// The log, as far as strangers can write into it.
+/// The log of refused peers, bounded in length.
 #[derive(Default)]
 struct Log {
     lines: AtomicUsize,
 }
 
 impl Log {
-    fn complain(&self, line: &str) {
+    fn write(&self, line: &str) {
         match self.lines.fetch_add(1, Ordering::SeqCst) {
-            n if n < COMPLAINTS => eprint(line),
-            COMPLAINTS => eprint("more messages and readers were refused; no more is said of them"),
+            n if n < MAX_LOG_LINES => eprint(line),
+            MAX_LOG_LINES => eprint("more messages and readers were refused; no more is said of them"),
             _ => {}
         }
     }
 }
 
-/// What the thread of the cells needs of the rest.
+/// What the thread of the cells uses.
 struct Cells {
     publisher: Publisher,
     signer: Signer,
-    signal: Signal,
+    signal: StopSignal,
 }
 
 impl Cells {
@@ -215,18 +216,18 @@ fn receive(
         let read = reader.lock().unwrap_or_else(PoisonError::into_inner).read(peer, frames);
         match read {
             Ok(request) => {
-                socket.settle(peer);
+                socket.trust(peer);
                 pass(request);
             }
-            Err(refused) => log.complain(&format!("refused a message: {refused}")),
+            Err(refused) => log.write(&format!("refused a message: {refused}")),
         }
         None
     })
 }
 
-/// Turns the system's signals into stops, and ends with the front end that started the kernel.
-async fn watch(signal: Signal, end: UnboundedSender<Option<Request>>) {
-    let orphaned = orphaned();
+/// Turns the system's signals into stops, and ends the kernel when the front end that started it ends.
+async fn watch(signal: StopSignal, end: UnboundedSender<Option<Request>>) {
+    let orphaned = wait_for_parent_end();
     tokio::spawn(async move {
         orphaned.await;
         let _ = end.send(None);
@@ -245,13 +246,13 @@ async fn watch(signal: Signal, end: UnboundedSender<Option<Request>>) {
     }
 }
 
-/// Waits until the process that started the kernel is gone, where it said that it wants that (JPY_PARENT_PID).
-async fn orphaned() {
+/// Waits until the process that started the kernel is gone, where the environment asks for that (JPY_PARENT_PID).
+async fn wait_for_parent_end() {
     #[cfg(unix)]
     if std::env::var_os("JPY_PARENT_PID").is_some() {
         let parent = std::os::unix::process::parent_id();
         while std::os::unix::process::parent_id() == parent {
-            tokio::time::sleep(ORPHAN).await;
+            tokio::time::sleep(PARENT_POLL).await;
         }
         return;
     }

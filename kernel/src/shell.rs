@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-/// Requests that come within this time of a failed cell's end were sent with it.
-const TOGETHER: Duration = Duration::from_millis(10);
+/// Requests that arrive within this time of a failed cell's end count as sent together with it.
+const ABORT_WINDOW: Duration = Duration::from_millis(10);
 
 /// Answers the requests of the shell channel on the thread that runs cells.
 pub struct Shell {
@@ -27,19 +27,19 @@ pub struct Shell {
     pub language: Box<dyn Language>,
     /// Publishes outputs and status.
     pub publisher: Publisher,
-    /// Where cells print and ask.
+    /// The output of the cells.
     pub notebook: Arc<Notebook>,
     /// The history of cells.
     pub history: History,
     /// Signs replies.
     pub signer: Signer,
-    /// Where replies go.
+    /// The socket for replies.
     pub socket: Socket,
-    /// Requests in the order they came.
+    /// Requests in the order in which they arrived.
     pub requests: Receiver<Request>,
-    /// Requests that were taken out of the queue already.
+    /// Requests that were taken from the channel and not answered yet.
     pub waiting: VecDeque<Request>,
-    /// Cells run so far.
+    /// The number of cells run so far.
     pub count: i64,
     /// Whether queued cells are answered without being run.
     pub aborting: bool,
@@ -79,10 +79,10 @@ impl Shell {
             "kernel_info_request" => self.reply(request, about::kernel_info()),
             "comm_info_request" => self.comm_info(request),
             "comm_open" => {
-                // Front ends can open none: the protocol asks to close such a comm at once. JupyterLab, which asks for all widgets
-                // by one, then asks for each.
+                // Front ends may open no comm: the protocol asks to close such a comm at once. JupyterLab opens one to ask
+                // for all widgets; where it is closed, it asks for each.
                 let content = json!({ "comm_id": request.text("comm_id"), "data": {} });
-                self.publisher.aside("comm_close", &request.header, content);
+                self.publisher.publish_for("comm_close", &request.header, content);
             }
             "comm_msg" => self.comm_msg(request),
             "comm_close" => self.comm_close(request),
@@ -103,9 +103,9 @@ impl Shell {
         self.socket.send(&request.peer, Parcel::new(self.signer.frames(&request.route, &message)));
     }
 
-    /// Takes in the requests that were sent together with a cell that failed.
-    fn take_in(&mut self) {
-        while let Ok(request) = self.requests.recv_timeout(TOGETHER) {
+    /// Takes the requests from the channel that were sent together with a failed cell.
+    fn take_pending(&mut self) {
+        while let Ok(request) = self.requests.recv_timeout(ABORT_WINDOW) {
             self.waiting.push_back(request);
         }
         self.aborting = true;
@@ -125,12 +125,12 @@ impl Shell {
     }
 }
 
-/// `x_request` is answered by `x_reply`.
+/// The type of the reply: `x_reply` to `x_request`.
 pub fn reply_kind(request: &str) -> String {
     format!("{}_reply", request.strip_suffix("_request").unwrap_or(request))
 }
 
-/// The content of a reply that says what went wrong.
+/// The content of a reply that reports an error.
 pub fn failure(name: &str, message: &str) -> Value {
     json!({ "status": "error", "ename": name, "evalue": message, "traceback": [format!("{name}: {message}")] })
 }

@@ -11,7 +11,7 @@ use crate::connection::Endpoint;
 use crate::zmtp::{self, Budget, Fault, Incoming, Kind, Received};
 use bytes::Bytes;
 use convscope_engine::{Error, Result};
-use peers::{Line, Peers, Queued};
+use peers::{PeerLink, Peers, Queued};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
@@ -19,24 +19,24 @@ use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 
-/// A peer has shaken hands within this time.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Topics that a peer may subscribe to.
+/// The time for a peer to complete the handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// How many topics a peer may subscribe to.
 const MAX_TOPICS: usize = 64;
 
-/// A peer of a socket, for as long as it is connected.
+/// A peer of a socket while it is connected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerId {
     number: u64,
-    /// What it calls itself; several may claim the same.
+    /// The identity that the peer claims; several may claim the same.
     pub identity: Bytes,
 }
 
-/// What a socket does with a message, of an XPUB socket with a new topic. What it gives is sent to that peer; of an XPUB
-/// socket to everybody who subscribed to it, the new one among them.
+/// The function for each message, or for each new topic of an XPUB socket. What it returns is sent to that peer, or to all
+/// subscribers of the topic, the new one included.
 pub type Handler = dyn Fn(&PeerId, Vec<Bytes>) -> Option<Parcel> + Send + Sync;
 
-/// A socket; clones are the same one.
+/// A socket; clones share it.
 #[derive(Clone)]
 pub struct Socket {
     kind: Kind,
@@ -45,12 +45,12 @@ pub struct Socket {
     peers: Arc<Mutex<Peers>>,
 }
 
-/// A stream between processes.
+/// A connection: TCP or a Unix socket.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Socket {
-    /// A socket that does not listen yet; `budget` is for the unfinished messages of all peers.
+    /// A socket before it listens; `budget` bounds the unfinished messages of all peers.
     pub fn new(kind: Kind, limits: Limits, budget: Arc<Budget>) -> Self {
         Socket { kind, limits, budget, peers: Arc::default() }
     }
@@ -59,10 +59,10 @@ impl Socket {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Listens; `handler` gets every message, of an XPUB socket every new topic.
+    /// Listens; `handler` receives every message, or every new topic of an XPUB socket.
     ///
     /// # Errors
-    /// Where the address is taken or none of this machine's.
+    /// Where the address is taken or not one of this machine's.
     pub async fn listen(&self, endpoint: &Endpoint, handler: Arc<Handler>) -> Result<()> {
         let taken = |e| Error::internal(format!("cannot listen at {endpoint}: {e}")).hint("is another kernel there?");
         match endpoint {
@@ -81,7 +81,7 @@ impl Socket {
             }
             #[cfg(unix)]
             Endpoint::Ipc(path) => {
-                let listener = private(path).map_err(taken)?;
+                let listener = listen_private(path).map_err(taken)?;
                 let own = Path(path.clone());
                 let socket = self.clone();
                 tokio::spawn(async move {
@@ -96,10 +96,10 @@ impl Socket {
         Ok(())
     }
 
-    /// Takes a connection on.
+    /// Accepts a connection.
     async fn accept<S: Stream + 'static>(&self, accepted: std::io::Result<S>, handler: &Arc<Handler>) {
         let Ok(stream) = accepted else {
-            // The system has no room for it just now.
+            // The system has no file descriptors or memory for it now.
             tokio::time::sleep(Duration::from_millis(20)).await;
             return;
         };
@@ -107,18 +107,18 @@ impl Socket {
         let (socket, handler) = (self.clone(), handler.clone());
         tokio::spawn(async move {
             let number = line.number;
-            // Why a peer was hung up on is no news to the others, and a stranger could fill the log with it.
+            // Why a peer was disconnected is not logged: a stranger could fill the log.
             let _ = socket.talk(line, stream, &*handler).await;
             socket.peers().remove(number);
         });
     }
 
-    /// Talks to a peer until one of the two hangs up.
-    async fn talk<S: Stream>(&self, mut line: Line, mut stream: S, handler: &Handler) -> Result<(), Fault> {
-        let hands = tokio::time::timeout(HANDSHAKE, zmtp::shake_hands(&mut stream, self.kind));
+    /// Exchanges frames with a peer until one of the two disconnects.
+    async fn talk<S: Stream>(&self, mut line: PeerLink, mut stream: S, handler: &Handler) -> Result<(), Fault> {
+        let hands = tokio::time::timeout(HANDSHAKE_TIME, zmtp::shake_hands(&mut stream, self.kind));
         let identity = tokio::select! {
             shaken = hands => shaken.map_err(|_| Fault::Silent)??,
-            _ = &mut line.hung_up => return Ok(()),
+            _ = &mut line.disconnected => return Ok(()),
         };
         if let Some(peer) = self.peers().get(line.number) {
             peer.identity = identity.clone();
@@ -129,7 +129,7 @@ impl Socket {
         tokio::select! {
             ended = self.read(incoming, &peer, handler) => ended,
             ended = peers::write(to, line.queued, &line.traffic) => ended,
-            _ = line.hung_up => Ok(()),
+            _ = line.disconnected => Ok(()),
         }
     }
 
@@ -170,7 +170,7 @@ impl Socket {
         }
     }
 
-    /// Adds a topic and publishes what the handler gives, in one, so that nothing else is published in between.
+    /// Adds a topic and publishes what the handler returns, as one step, so that nothing else is published in between.
     fn subscribe(&self, peer: &PeerId, topic: Bytes, handler: &Handler) -> Result<(), Fault> {
         let welcome = handler(peer, vec![topic.clone()]);
         let mut peers = self.peers();
@@ -179,7 +179,7 @@ impl Socket {
             return Err(Fault::TooLarge);
         }
         own.topics.push(topic);
-        own.settled = true;
+        own.trusted = true;
         if let Some(parcel) = welcome {
             peers.publish(parcel);
         }
@@ -194,10 +194,10 @@ impl Socket {
         }
     }
 
-    /// The peer belongs here: it is not hung up on to make room for another.
-    pub fn settle(&self, peer: &PeerId) {
+    /// Marks a peer as trusted: it is not disconnected to make room for another.
+    pub fn trust(&self, peer: &PeerId) {
         if let Some(own) = self.peers().get(peer.number) {
-            own.settled = true;
+            own.trusted = true;
         }
     }
 
@@ -207,48 +207,48 @@ impl Socket {
         }
     }
 
-    /// Sends to a peer, if it is still there.
+    /// Sends to a peer, if it is still connected.
     pub fn send(&self, peer: &PeerId, parcel: Parcel) {
         self.to(peer, Queued::Message(Arc::new(parcel)));
     }
 
-    /// Sends to whoever claims an identity.
+    /// Sends to all peers that claim an identity.
     pub fn send_to_all(&self, identity: &Bytes, parcel: Parcel) {
         let parcel = Arc::new(parcel);
-        self.peers().called(identity).for_each(|p| p.send(Queued::Message(parcel.clone())));
+        self.peers().with_identity(identity).for_each(|p| p.send(Queued::Message(parcel.clone())));
     }
 
-    /// Sends to all that subscribed to a beginning of the first frame.
+    /// Sends to all peers that subscribed to a prefix of the first frame.
     pub fn publish(&self, parcel: Parcel) {
         self.peers().publish(parcel);
     }
 
-    /// Whether nothing waits for a peer.
+    /// Whether no peer has messages waiting.
     pub fn is_idle(&self) -> bool {
         self.peers().is_idle()
     }
 
-    /// Hangs up on peers that have too much waiting and do not take it; how many.
+    /// Disconnects peers that stall with too many bytes waiting; returns how many.
     pub fn drop_stalled(&self) -> usize {
         self.peers().drop_stalled(&self.limits)
     }
 }
 
-/// A socket's path, which goes when nobody listens there any more.
+/// The path of a Unix socket, removed when the socket is dropped.
 #[cfg(unix)]
 struct Path(std::path::PathBuf);
 
 #[cfg(unix)]
 impl Drop for Path {
     fn drop(&mut self) {
-        // Somebody else may have taken it away.
+        // Another process may have removed it.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// Listens at a path that this user alone may connect to, from the start: before it listens, nobody is let in.
+/// Listens at a path that only this user may connect to; the permissions are set before listening begins.
 #[cfg(unix)]
-fn private(path: &std::path::Path) -> std::io::Result<UnixListener> {
+fn listen_private(path: &std::path::Path) -> std::io::Result<UnixListener> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     let left = std::fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket());
     if left && std::os::unix::net::UnixStream::connect(path).is_err() {

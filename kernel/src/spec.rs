@@ -11,25 +11,25 @@ const FILES: [&str; 6] = [
     "logo-32x32.png",
     "logo-64x64.png",
     "logo-svg.svg",
-    // Quarto runs these before and after a document's cells. It keeps the kernel of a document that is rendered again and
-    // again: no rendering sees what an earlier one left.
+    // Quarto runs these before and after a document's cells. It keeps the kernel of a document that is rendered repeatedly; the
+    // reset makes each rendering start without the variables of an earlier one.
     "quarto_setup_cell",
     "quarto_cleanup_cell",
 ];
 
-/// For whom a kernel is installed.
+/// The scope of an installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The user: Jupyter's own folder in the home folder.
+    /// The user: Jupyter's folder in the home folder.
     User,
-    /// The Python environment that is active.
+    /// The active Python environment.
     Environment,
-    /// An environment, or a machine, by the folder that holds its `share`.
+    /// An environment or a machine, by the folder that contains its `share`.
     Prefix(PathBuf),
 }
 
 impl Scope {
-    /// The folder of Jupyter's data that the scope names.
+    /// The folder of Jupyter's data in this scope.
     ///
     /// # Errors
     /// Where there is no home folder, or no environment is active.
@@ -50,7 +50,7 @@ fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
-/// Where Jupyter keeps the user's data: JUPYTER_DATA_DIR, or the system's place for it.
+/// Jupyter's folder for the user's data: JUPYTER_DATA_DIR, or the system's default.
 fn user_folder() -> Result<PathBuf> {
     if let Some(folder) = variable("JUPYTER_DATA_DIR") {
         return Ok(folder);
@@ -72,8 +72,7 @@ fn user_folder() -> Result<PathBuf> {
     }
 }
 
-/// The folder of the active Python environment: as virtualenv and conda name it, or as the first `python3` on the path
-/// says.
+/// The folder of the active Python environment: as virtualenv and conda name it, else that of the first `python3` on the PATH.
 fn environment() -> Result<PathBuf> {
     if let Some(folder) = variable("VIRTUAL_ENV").or_else(|| variable("CONDA_PREFIX")) {
         return Ok(folder);
@@ -87,7 +86,7 @@ fn environment() -> Result<PathBuf> {
     })
 }
 
-/// Where Jupyter looks for kernels, in its order: JUPYTER_PATH (a list), the user's folder, the environment's, the system's.
+/// The folders in which Jupyter looks for kernels, in order: JUPYTER_PATH (a list), the user's, the environment's, the system's.
 pub fn search_path() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         std::env::var_os("JUPYTER_PATH").map_or_else(Vec::new, |list| std::env::split_paths(&list).collect());
@@ -102,10 +101,10 @@ pub fn search_path() -> Vec<PathBuf> {
     folders
 }
 
-/// Checks a kernel's name as Jupyter does and gives it in small letters.
+/// Checks a kernel's name by Jupyter's rules and returns it in lower case.
 ///
 /// # Errors
-/// Where Jupyter would not take it.
+/// Where Jupyter would refuse it.
 pub fn name(given: &str) -> Result<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     match !given.is_empty() && given.chars().all(fits) && !given.starts_with('.') {
@@ -115,7 +114,7 @@ pub fn name(given: &str) -> Result<String> {
     }
 }
 
-/// Installs the kernel that runs `executable` under `name` into a folder of Jupyter's data; the folder it went to.
+/// Installs the kernel that runs `executable` under `name` into a folder of Jupyter's data; returns the kernel's folder.
 ///
 /// # Errors
 /// Where the folder cannot be written, belongs to another kernel, or the program's path is not Unicode.
@@ -154,15 +153,15 @@ pub fn install(data: &Path, name: &str, executable: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The folders called `kernels/NAME` below `data` that hold this kernel.
+/// The folders `kernels/NAME` below `data` that contain this kernel.
 pub fn installed(data: &[PathBuf], name: &str) -> Vec<PathBuf> {
     data.iter().map(|d| d.join("kernels").join(name)).filter(|f| is_ours(f)).collect()
 }
 
-/// Removes a kernel's folder; files in it that are not the kernel's stay, and then the folder does.
+/// Removes a kernel's files and, where no others are in it, its folder.
 ///
 /// # Errors
-/// Where something cannot be deleted.
+/// Where a file cannot be deleted.
 pub fn remove(folder: &Path) -> Result<()> {
     for file in FILES {
         let path = folder.join(file);
@@ -208,7 +207,7 @@ mod tests {
         assert_eq!(spec["argv"][0], "/opt/my tools/convscope");
         assert_eq!(spec["interrupt_mode"], "message");
         assert!(FILES.iter().all(|f| at.join(f).is_file()));
-        // The wheel's starts the program through Python; installing replaces it.
+        // The wheel's kernel starts the program through Python; an installation replaces it.
         let wheels = json!({ "argv": ["python", "-m", "convscope", "kernel", "start", "-f", "{connection_file}"] });
         std::fs::write(at.join("kernel.json"), wheels.to_string()).unwrap();
         let found = installed(&[folder.path().into(), data], "convscope");

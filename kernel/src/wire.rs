@@ -1,9 +1,8 @@
 //! Jupyter's messages as frames: identities, the delimiter, an HMAC-SHA256 signature, four JSON objects, buffers
 //! (Jupyter messaging protocol 5.5, "The wire protocol").
 //!
-//! The framing is written here and not taken from a crate of typed messages, because a kernel must accept what front ends
-//! really send (missing fields, unknown fields), must report what it refuses and continue, and must echo a request's header
-//! unchanged.
+//! The framing is written here and not taken from a crate of typed messages. A kernel must accept what front ends really send
+//! (missing fields, unknown fields), must report what it refuses and continue, and must echo a request's header unchanged.
 
 use crate::socket::PeerId;
 use bytes::Bytes;
@@ -17,36 +16,36 @@ use std::time::SystemTime;
 /// The version of the protocol.
 pub const VERSION: &str = "5.5";
 const DELIMITER: &[u8] = b"<IDS|MSG>";
-/// Signatures that are remembered, so that a message sent again is refused.
+/// How many signatures are remembered, so that a repeated message is refused.
 const REMEMBERED: usize = 1 << 16;
 
-/// A message that came in.
+/// An incoming message.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Who asks.
+    /// The peer that sent it.
     pub peer: PeerId,
-    /// The frames before the delimiter, which answers begin with, too.
+    /// The frames before the delimiter, with which the reply begins, too.
     pub route: Vec<Bytes>,
     /// `header.msg_type`.
     pub kind: String,
-    /// The header as it came; it is the parent of every answer.
+    /// The header as it came; the parent header of every reply.
     pub header: Value,
-    /// What is asked.
+    /// The content.
     pub content: Map<String, Value>,
 }
 
 impl Request {
-    /// A text of the content, empty where there is none.
+    /// A text in the content; empty where it is missing.
     pub fn text(&self, name: &str) -> &str {
         self.content.get(name).and_then(Value::as_str).unwrap_or("")
     }
 
-    /// A flag of the content.
+    /// A boolean in the content.
     pub fn flag(&self, name: &str, default: bool) -> bool {
         self.content.get(name).and_then(Value::as_bool).unwrap_or(default)
     }
 
-    /// A whole number of the content.
+    /// An integer in the content.
     pub fn number(&self, name: &str) -> Option<i64> {
         self.content.get(name).and_then(Value::as_i64)
     }
@@ -55,7 +54,7 @@ impl Request {
 /// A message to send.
 #[derive(Clone, Debug)]
 pub struct Outgoing<'a> {
-    /// Its `msg_type`.
+    /// `header.msg_type`.
     pub kind: &'a str,
     /// The header of the request that it answers; an empty object where there is none.
     pub parent: &'a Value,
@@ -63,12 +62,12 @@ pub struct Outgoing<'a> {
     pub metadata: Value,
     /// `content`.
     pub content: Value,
-    /// Bytes behind the message, which its signature does not cover.
+    /// Buffers behind the message, which the signature does not cover.
     pub buffers: Vec<Bytes>,
 }
 
 impl<'a> Outgoing<'a> {
-    /// A message without metadata and bytes.
+    /// A message without metadata and buffers.
     pub fn new(kind: &'a str, parent: &'a Value, content: Value) -> Self {
         Outgoing { kind, parent, metadata: json!({}), content, buffers: Vec::new() }
     }
@@ -79,9 +78,9 @@ impl<'a> Outgoing<'a> {
 pub enum Refused {
     /// No delimiter, or fewer than five frames after it.
     Frames,
-    /// The signature does not fit.
+    /// The signature is wrong.
     Signature,
-    /// The same message came before.
+    /// The message is a repetition.
     Replay,
     /// A part is no JSON object, or the header has no `msg_type`.
     Json,
@@ -98,11 +97,11 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Signs what is sent in a session.
+/// Signs the messages of a session.
 #[derive(Clone)]
 pub struct Signer {
     key: Vec<u8>,
-    /// The kernel's own session.
+    /// The id of the kernel's session.
     pub session: String,
 }
 
@@ -121,7 +120,7 @@ impl Signer {
         Some(mac)
     }
 
-    /// The frames of a message that goes by `route` (a topic, for what is published).
+    /// The frames of a message to `route` (for published messages, a topic).
     pub fn frames(&self, route: &[Bytes], message: &Outgoing<'_>) -> Vec<Bytes> {
         let header = json!({
             "msg_id": uuid::Uuid::new_v4().to_string(),
@@ -142,7 +141,7 @@ impl Signer {
     }
 }
 
-/// Reads and checks what comes in.
+/// Reads incoming messages and checks their signatures.
 pub struct Reader {
     signer: Signer,
     seen: HashSet<[u8; 32]>,
@@ -150,15 +149,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader that checks with the same key.
+    /// A reader that checks with the signer's key.
     pub fn new(signer: Signer) -> Self {
         Reader { signer, seen: HashSet::new(), order: VecDeque::new() }
     }
 
-    /// The message in these frames of a peer.
+    /// The message in the frames of a peer.
     ///
     /// # Errors
-    /// Where it is refused, and why.
+    /// Where the message is refused, with the reason.
     pub fn read(&mut self, peer: &PeerId, mut frames: Vec<Bytes>) -> Result<Request, Refused> {
         let at = frames.iter().position(|f| f == DELIMITER).ok_or(Refused::Frames)?;
         let message = frames.split_off(at);
@@ -202,7 +201,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// A signature from its 64 hexadecimal digits.
+/// A signature from 64 hexadecimal digits.
 fn unhex(text: &[u8]) -> Option<[u8; 32]> {
     let text: &[u8; 64] = text.try_into().ok()?;
     let mut signature = [0; 32];

@@ -1,5 +1,5 @@
-//! ZeroMQ's protocol on a byte stream: ZMTP 3.0 with the NULL mechanism (<https://rfc.zeromq.org/spec/23/>), the part that a
-//! kernel speaks. A greeting, a READY command each way, then messages of frames.
+//! ZeroMQ's protocol on a byte stream: ZMTP 3.0 with the NULL mechanism (<https://rfc.zeromq.org/spec/23/>), as far as a kernel
+//! needs it: a greeting, a READY command each way, then messages of frames.
 //!
 //! It is written here because a peer is untrusted until its message's signature is checked, and libraries reserve what an
 //! untrusted frame header claims. Here a buffer grows only with the bytes that came, a message has a limit ([`Incoming`]),
@@ -13,29 +13,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Bytes of a greeting.
-const GREETING: usize = 64;
+/// The length of a greeting, bytes.
+const GREETING_BYTES: usize = 64;
 /// Flags of a frame.
 const MORE: u8 = 1;
 const LONG: u8 = 2;
 const COMMAND: u8 = 4;
-/// Bytes of a command at most.
+/// How many bytes a command may have.
 const MAX_COMMAND: usize = 1 << 13;
-/// Bytes that a frame's buffer grows by.
-const CHUNK: usize = 1 << 16;
-/// Bytes that a frame costs besides its content, so that empty frames count, too.
-const PER_FRAME: usize = 64;
-/// The longest pause within a message.
-const PAUSE: Duration = Duration::from_secs(30);
+/// How many bytes a frame's buffer grows by.
+const GROWTH_BYTES: usize = 1 << 16;
+/// The cost of a frame besides its content, bytes, so that empty frames count, too.
+const FRAME_COST: usize = 64;
+/// The longest pause of a peer within a message.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// The kinds of socket; the names are ZeroMQ's.
+/// The kinds of socket, named as in ZeroMQ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Receives from every peer and answers each.
+    /// Receives from every peer and replies to each.
     Router,
-    /// Publishes to whoever subscribed.
+    /// Publishes to subscribers.
     XPub,
-    /// Replies.
+    /// Replies to requests.
     Rep,
 }
 
@@ -48,7 +48,7 @@ impl Kind {
         }
     }
 
-    /// The sockets that may talk to it.
+    /// The kinds of socket that may connect to it.
     fn peers(self) -> &'static [&'static [u8]] {
         match self {
             Kind::Router => &[b"DEALER", b"REQ", b"ROUTER"],
@@ -61,13 +61,13 @@ impl Kind {
 /// Why a peer is disconnected.
 #[derive(Debug)]
 pub enum Fault {
-    /// The connection ended or broke.
+    /// The connection ended or failed.
     Io(io::Error),
-    /// It does not speak the protocol.
+    /// The peer violated the protocol.
     Protocol(&'static str),
-    /// It asks for more than there is room for.
+    /// The peer exceeded a limit of size.
     TooLarge,
-    /// It went silent in the middle.
+    /// The peer stopped within a message.
     Silent,
 }
 
@@ -88,17 +88,17 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Shakes hands as `own`; the identity that the peer gives itself, often empty.
+/// Performs the handshake as a socket of kind `own`; returns the identity that the peer claims, often empty.
 ///
 /// # Errors
-/// Where the peer speaks another protocol, version or mechanism, or is a socket that does not fit.
+/// Where the peer uses another protocol, version or mechanism, or its kind of socket does not fit.
 pub async fn shake_hands<S>(stream: &mut S, own: Kind) -> Result<Bytes, Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     stream.write_all(&greeting()).await?;
     stream.flush().await?;
-    let mut theirs = [0; GREETING];
+    let mut theirs = [0; GREETING_BYTES];
     stream.read_exact(&mut theirs).await?;
     if theirs[0] != 0xff || theirs[9] & 1 != 1 || theirs[10] < 3 {
         return Err(Fault::Protocol("it does not speak ZMTP 3"));
@@ -127,9 +127,9 @@ where
     }
 }
 
-/// Version 3.0, mechanism NULL.
-fn greeting() -> [u8; GREETING] {
-    let mut greeting = [0; GREETING];
+/// The greeting of version 3.0 with mechanism NULL.
+fn greeting() -> [u8; GREETING_BYTES] {
+    let mut greeting = [0; GREETING_BYTES];
     (greeting[0], greeting[9], greeting[10]) = (0xff, 0x7f, 3);
     greeting[12..16].copy_from_slice(b"NULL");
     greeting
@@ -146,10 +146,10 @@ fn ready(own: Kind) -> Vec<u8> {
     body
 }
 
-/// A name and its value.
+/// A property's name and value.
 type Property<'a> = (&'a [u8], &'a [u8]);
 
-/// Names and values of a READY command.
+/// The properties of a READY command.
 fn properties(mut rest: &[u8]) -> Result<Vec<Property<'_>>, Fault> {
     let mut found = Vec::new();
     let damaged = || Fault::Protocol("its READY is damaged");
@@ -171,7 +171,7 @@ pub async fn write_command<W: AsyncWrite + Unpin>(to: &mut W, body: &[u8]) -> Re
     Ok(())
 }
 
-/// The pieces in which a message is written: headers with short frames together, long frames as they are.
+/// The buffers in which a message is written: headers and short frames together, long frames by themselves.
 pub fn pieces(frames: &[Bytes]) -> Vec<Bytes> {
     let (mut pieces, mut head) = (Vec::new(), BytesMut::new());
     for (i, frame) in frames.iter().enumerate() {
@@ -183,7 +183,7 @@ pub fn pieces(frames: &[Bytes]) -> Vec<Bytes> {
                 head.put_u64(frame.len() as u64);
             }
         }
-        if frame.len() < CHUNK / 16 {
+        if frame.len() < GROWTH_BYTES / 16 {
             head.put_slice(frame);
         } else {
             pieces.extend([head.split().freeze(), frame.clone()]);
@@ -195,20 +195,20 @@ pub fn pieces(frames: &[Bytes]) -> Vec<Bytes> {
     pieces
 }
 
-/// Bytes that unfinished messages hold, those of all peers together.
+/// The bytes that the unfinished messages of all peers may take together.
 #[derive(Debug)]
 pub struct Budget {
     left: AtomicUsize,
 }
 
 impl Budget {
-    /// Room for so many bytes.
+    /// A budget of so many bytes.
     pub fn new(bytes: usize) -> Arc<Self> {
         Arc::new(Budget { left: AtomicUsize::new(bytes) })
     }
 }
 
-/// A peer's part of a budget, given back when it is dropped.
+/// A peer's share of a budget, returned when it is dropped.
 struct Share {
     of: Arc<Budget>,
     bytes: usize,
@@ -233,16 +233,16 @@ impl Drop for Share {
     }
 }
 
-/// What a peer sent.
+/// A unit that a peer sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
-    /// A message's frames.
+    /// The frames of a message.
     Message(Vec<Bytes>),
-    /// A command: its name and what follows.
+    /// A command: its name and its body.
     Command(Bytes, Bytes),
 }
 
-/// What comes from a peer after the handshake.
+/// The reader of a peer's messages after the handshake.
 pub struct Incoming<R> {
     from: R,
     limit: usize,
@@ -250,19 +250,19 @@ pub struct Incoming<R> {
 }
 
 impl<R: AsyncRead + Unpin> Incoming<R> {
-    /// Messages of at most `limit` bytes, out of a budget.
+    /// A reader of messages of at most `limit` bytes, within a budget.
     pub fn new(from: R, limit: usize, budget: Arc<Budget>) -> Self {
         Incoming { from, limit, share: Share { of: budget, bytes: 0 } }
     }
 
-    /// What comes next.
+    /// The next message or command.
     ///
     /// # Errors
-    /// Where the peer is gone or must be hung up on.
+    /// Where the peer is gone or must be disconnected.
     pub async fn next(&mut self) -> Result<Received, Fault> {
         let mut frames = Vec::new();
         let mut size = 0;
-        // A peer may be silent as long as it likes between messages.
+        // Between messages a peer may be silent for any time.
         let mut flags = self.from.read_u8().await?;
         loop {
             let length = match flags & LONG {
@@ -281,8 +281,8 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
                 }
                 return Err(Fault::Protocol("a command stands inside its message"));
             }
-            size = length.checked_add(PER_FRAME + size).filter(|s| *s <= self.limit).ok_or(Fault::TooLarge)?;
-            self.share.grow(PER_FRAME)?;
+            size = length.checked_add(FRAME_COST + size).filter(|s| *s <= self.limit).ok_or(Fault::TooLarge)?;
+            self.share.grow(FRAME_COST)?;
             frames.push(self.body(length).await?);
             if flags & MORE == 0 {
                 self.share.give_back();
@@ -292,11 +292,11 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         }
     }
 
-    /// `length` bytes; the buffer grows with those that came.
+    /// Reads `length` bytes; the buffer grows with the bytes that arrive.
     async fn body(&mut self, length: usize) -> Result<Bytes, Fault> {
         let mut body = BytesMut::new();
         while body.len() < length {
-            let room = CHUNK.min(length - body.len());
+            let room = GROWTH_BYTES.min(length - body.len());
             self.share.grow(room)?;
             body.reserve(room);
             let end = body.len() + room;
@@ -312,7 +312,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
 }
 
 async fn in_time<T>(read: impl Future<Output = io::Result<T>>) -> Result<T, Fault> {
-    tokio::time::timeout(PAUSE, read).await.map_err(|_| Fault::Silent)?.map_err(Fault::Io)
+    tokio::time::timeout(MAX_PAUSE, read).await.map_err(|_| Fault::Silent)?.map_err(Fault::Io)
 }
 
 fn command(body: &Bytes) -> Result<Received, Fault> {

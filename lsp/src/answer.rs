@@ -1,13 +1,13 @@
 //! The answers to an editor's requests.
 
-use crate::documents::{Document, LONGEST};
+use crate::documents::{Document, MAX_CHECKED_BYTES};
 use crate::navigate::{Place, definition, function_of_module, module_functions, occurrences};
 use crate::semantic;
-use crate::serve::Desk;
+use crate::state::ServerState;
 use convscope_dsl::Session;
-use convscope_dsl::complete::KEYWORDS;
 use convscope_dsl::names::{Name, Names, Sort};
 use convscope_dsl::reference::Entry;
+use convscope_dsl::source::KEYWORDS;
 use convscope_dsl::source::{Class, Token, offset, tokens};
 use lsp_server::{ErrorCode, ResponseError};
 use lsp_types::{Range, TextDocumentPositionParams};
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 type Answer = Result<Value, ResponseError>;
 
-/// What the server can do.
-pub fn abilities() -> Value {
+/// The server's capabilities.
+pub fn capabilities() -> Value {
     json!({
         "capabilities": {
             "positionEncoding": "utf-16",
@@ -40,29 +40,36 @@ pub fn abilities() -> Value {
 /// The answer to a request.
 ///
 /// # Errors
-/// Where the method is not known, or its parameters are not what it takes.
-pub fn answer(desk: &Desk, method: &str, params: Value) -> Answer {
+/// Where the method is unknown or its parameters are invalid.
+pub fn answer(state: &ServerState, method: &str, params: Value) -> Answer {
     match method {
-        "textDocument/completion" => at(desk, &params, |d, i| Ok(completion(desk, d, i))),
-        "textDocument/hover" => at(desk, &params, |d, i| Ok(hover(desk, d, i).unwrap_or_default())),
-        "textDocument/signatureHelp" => at(desk, &params, |d, i| Ok(signatures(desk, d, i).unwrap_or_default())),
-        "textDocument/definition" => at(desk, &params, |d, i| Ok(definition(desk, d, i).map(|p| location(&p)).into())),
-        "textDocument/references" => at(desk, &params, |d, i| {
+        "textDocument/completion" => at(state, &params, |d, i| Ok(completion(state, d, i))),
+        "textDocument/hover" => at(state, &params, |d, i| Ok(hover(state, d, i).unwrap_or_default())),
+        "textDocument/signatureHelp" => at(state, &params, |d, i| Ok(signatures(state, d, i).unwrap_or_default())),
+        "textDocument/definition" => {
+            at(state, &params, |d, i| Ok(definition(state, d, i).map(|p| location(&p)).into()))
+        }
+        "textDocument/references" => at(state, &params, |d, i| {
             let own = params.pointer("/context/includeDeclaration").and_then(Value::as_bool).unwrap_or(true);
-            let found = occurrences(desk, d, i).unwrap_or_default();
+            let found = occurrences(state, d, i).unwrap_or_default();
             Ok(found.iter().filter(|p| own || !p.declares).map(location).collect())
         }),
-        "textDocument/documentHighlight" => at(desk, &params, |d, i| {
-            let found = occurrences(desk, d, i).unwrap_or_default();
+        "textDocument/documentHighlight" => at(state, &params, |d, i| {
+            let found = occurrences(state, d, i).unwrap_or_default();
             Ok(found.iter().filter(|p| p.uri == d.uri).map(|p| json!({ "range": p.range })).collect())
         }),
-        "textDocument/prepareRename" => at(desk, &params, prepare),
-        "textDocument/rename" => at(desk, &params, |d, i| rename(desk, d, i, params["newName"].as_str().unwrap_or(""))),
-        "textDocument/documentSymbol" => Ok(symbols(document(desk, &params)?)),
-        "textDocument/semanticTokens/full" => Ok(semantic::semantic(desk, document(desk, &params)?)),
+        "textDocument/prepareRename" => at(state, &params, prepare),
+        "textDocument/rename" => {
+            at(state, &params, |d, i| rename(state, d, i, params["newName"].as_str().unwrap_or("")))
+        }
+        "textDocument/documentSymbol" => Ok(symbols(document(state, &params)?)),
+        "textDocument/semanticTokens/full" => Ok(semantic::semantic(state, document(state, &params)?)),
         "textDocument/formatting" => {
-            let document = document(desk, &params)?;
-            Ok(desk.session.format(&document.name(), &document.text).map_or(Value::Null, |text| edits(document, &text)))
+            let document = document(state, &params)?;
+            Ok(state
+                .session
+                .format(&document.name(), &document.text)
+                .map_or(Value::Null, |text| edits(document, &text)))
         }
         _ => Err(error(ErrorCode::MethodNotFound, format!("no method `{method}`"))),
     }
@@ -76,16 +83,16 @@ fn parsed<T: DeserializeOwned>(params: &Value) -> Result<T, ResponseError> {
     serde_json::from_value(params.clone()).map_err(|e| error(ErrorCode::InvalidParams, e.to_string()))
 }
 
-fn document<'d>(desk: &'d Desk, params: &Value) -> Result<&'d Document, ResponseError> {
+fn document<'d>(state: &'d ServerState, params: &Value) -> Result<&'d Document, ResponseError> {
     let uri = params.pointer("/textDocument/uri").and_then(Value::as_str).unwrap_or("");
     let missing = || error(ErrorCode::InvalidParams, format!("`{uri}` is not open"));
-    desk.documents.get(uri).ok_or_else(missing)
+    state.documents.get(uri).ok_or_else(missing)
 }
 
-/// An answer about the byte that a request's parameters name.
-fn at(desk: &Desk, params: &Value, ask: impl FnOnce(&Document, usize) -> Answer) -> Answer {
+/// An answer about the byte at the position in a request's parameters.
+fn at(state: &ServerState, params: &Value, ask: impl FnOnce(&Document, usize) -> Answer) -> Answer {
     let about: TextDocumentPositionParams = parsed(params)?;
-    let document = document(desk, params)?;
+    let document = document(state, params)?;
     ask(document, document.offset(about.position))
 }
 
@@ -96,7 +103,7 @@ fn location(place: &Place) -> Value {
 /// The diagnostics of a document.
 pub fn diagnostics(session: &Session, document: &Document) -> Vec<Value> {
     if document.too_long {
-        let message = format!("a script of more than {} KB is not checked", LONGEST >> 10);
+        let message = format!("a script of more than {} KB is not checked", MAX_CHECKED_BYTES >> 10);
         return vec![json!({ "range": Range::default(), "severity": 3, "source": "convscope", "message": message })];
     }
     let one = |d: convscope_dsl::Diagnostic| {
@@ -111,17 +118,17 @@ pub fn diagnostics(session: &Session, document: &Document) -> Vec<Value> {
     session.check(&document.name(), &document.text).into_iter().map(one).collect()
 }
 
-fn completion(desk: &Desk, document: &Document, cursor: usize) -> Value {
-    let found = desk.session.complete(&document.text, cursor);
+fn completion(state: &ServerState, document: &Document, cursor: usize) -> Value {
+    let found = state.session.complete(&document.text, cursor);
     let range = document.range(&(found.start..found.end));
-    if let Some(functions) = module_functions(desk, document, &document.text[..found.start]) {
+    if let Some(functions) = module_functions(state, document, &document.text[..found.start]) {
         let items = functions.into_iter().map(|f| {
             let edit = json!({ "range": range, "newText": f.name });
             json!({ "label": f.name, "kind": 3, "detail": head(&f), "textEdit": edit })
         });
         return json!({ "isIncomplete": false, "items": items.collect::<Vec<_>>() });
     }
-    let owner = desk.session.owner_of_key(&document.text, found.start);
+    let owner = state.session.owner_of_key(&document.text, found.start);
     let items = found.candidates.into_iter().map(|c| {
         let kind = match c.kind {
             "function" | "probe" => 3,
@@ -137,26 +144,26 @@ fn completion(desk: &Desk, document: &Document, cursor: usize) -> Value {
             item["detail"] = c.detail.into();
         }
         let doc = match (c.kind, &owner) {
-            ("option", Some(owner)) => option(desk, owner, &c.text),
-            ("function" | "probe", _) => entries(desk, &c.text, None).first().map(|e| e.doc.clone()),
-            ("method" | "property", _) => entries(desk, &c.text, Some("")).first().map(|e| e.doc.clone()),
+            ("option", Some(owner)) => option(state, owner, &c.text),
+            ("function" | "probe", _) => entries(state, &c.text, None).first().map(|e| e.doc.clone()),
+            ("method" | "property", _) => entries(state, &c.text, Some("")).first().map(|e| e.doc.clone()),
             _ => None,
         };
         if let Some(doc) = doc.filter(|d| !d.is_empty()) {
             item["documentation"] = json!({ "kind": "markdown", "value": doc });
         }
         if c.kind == "option" {
-            let filled = if desk.snippets { format!("{}: ${{1}}", c.text) } else { format!("{}: ", c.text) };
+            let filled = if state.snippets { format!("{}: ${{1}}", c.text) } else { format!("{}: ", c.text) };
             item["textEdit"]["newText"] = filled.into();
-            item["insertTextFormat"] = json!(if desk.snippets { 2 } else { 1 });
+            item["insertTextFormat"] = json!(if state.snippets { 2 } else { 1 });
         }
         item
     });
     json!({ "isIncomplete": false, "items": items.collect::<Vec<_>>() })
 }
 
-/// The entries of a name in the reference: of functions and probes, or of members of a kind of value, all where it is empty.
-fn entries<'d>(desk: &'d Desk, name: &str, of: Option<&str>) -> Vec<&'d Entry> {
+/// The reference's entries for a name: functions and probes, or the members of a kind of value; all where the name is empty.
+fn entries<'d>(state: &'d ServerState, name: &str, of: Option<&str>) -> Vec<&'d Entry> {
     let matches = |e: &&Entry| match (e.name.rsplit_once('.'), of) {
         (None, None) => e.name == name && e.what != "kind",
         (Some((kind, short)), Some(of)) => {
@@ -170,38 +177,38 @@ fn entries<'d>(desk: &'d Desk, name: &str, of: Option<&str>) -> Vec<&'d Entry> {
         }
         _ => false,
     };
-    desk.reference.entries.iter().filter(matches).collect()
+    state.reference.entries.iter().filter(matches).collect()
 }
 
-/// What an option is, in Markdown.
-fn option(desk: &Desk, owner: &str, name: &str) -> Option<String> {
-    let entry = entries(desk, owner, None).into_iter().find_map(|e| e.options.iter().find(|o| o.name == name));
+/// The documentation of an option, in Markdown.
+fn option(state: &ServerState, owner: &str, name: &str) -> Option<String> {
+    let entry = entries(state, owner, None).into_iter().find_map(|e| e.options.iter().find(|o| o.name == name));
     entry.map(|o| format!("{}\n\n{}; default `{}`", o.doc, o.allowed(), o.default))
 }
 
-/// The word at a byte.
+/// The word at a byte offset.
 fn word(text: &str, at: usize) -> Option<Token> {
     tokens(text).into_iter().find(|t| t.class == Class::Word && t.at.start <= at && at <= t.at.end)
 }
 
-fn hover(desk: &Desk, document: &Document, cursor: usize) -> Option<Value> {
+fn hover(state: &ServerState, document: &Document, cursor: usize) -> Option<Value> {
     let text = &document.text;
     let names = Names::of(text);
     if let Some(name) = names.at(cursor) {
         let place = name.places().find(|r| r.start <= cursor && cursor <= r.end)?;
-        return Some(said(document, place.clone(), &declared(desk, document, name)));
+        return Some(said(document, place.clone(), &declared(state, document, name)));
     }
     let word = word(text, cursor)?;
     let name = word.text(text);
-    if let Some((script, function)) = function_of_module(desk, document, &names, cursor) {
-        return Some(said(document, word.at, &declared(desk, &script, &function)));
+    if let Some((script, function)) = function_of_module(state, document, &names, cursor) {
+        return Some(said(document, word.at, &declared(state, &script, &function)));
     }
-    if let Some(owner) = desk.session.owner_of_key(text, word.at.start)
-        && let Some(doc) = option(desk, &owner, name)
+    if let Some(owner) = state.session.owner_of_key(text, word.at.start)
+        && let Some(doc) = option(state, &owner, name)
     {
         return Some(said(document, word.at.clone(), &format!("`{name}` of `{owner}`\n\n{doc}")));
     }
-    let found = called(desk, text, &word);
+    let found = called(state, text, &word);
     if found.is_empty() {
         return None;
     }
@@ -209,16 +216,16 @@ fn hover(desk: &Desk, document: &Document, cursor: usize) -> Option<Value> {
     Some(said(document, word.at.clone(), &parts.join("\n\n---\n\n")))
 }
 
-/// The entries of the reference that a word in a script means.
-fn called<'d>(desk: &'d Desk, text: &str, word: &Token) -> Vec<&'d Entry> {
+/// The reference's entries for a word in a script.
+fn called<'d>(state: &'d ServerState, text: &str, word: &Token) -> Vec<&'d Entry> {
     let before = text[..word.at.start].trim_end();
     let name = word.text(text);
     match before.strip_suffix('.').map(|b| b.strip_suffix('?').unwrap_or(b)) {
         Some(value) if !value.ends_with('.') => {
-            let kind = desk.session.kind_before(text, value.len());
-            entries(desk, name, Some(kind.as_deref().unwrap_or("")))
+            let kind = state.session.kind_before(text, value.len());
+            entries(state, name, Some(kind.as_deref().unwrap_or("")))
         }
-        _ => entries(desk, name, None),
+        _ => entries(state, name, None),
     }
 }
 
@@ -226,8 +233,8 @@ fn said(document: &Document, at: std::ops::Range<usize>, markdown: &str) -> Valu
     json!({ "range": document.range(&at), "contents": { "kind": "markdown", "value": markdown } })
 }
 
-/// What a script declares, in Markdown: how, and the comment above it.
-fn declared(desk: &Desk, document: &Document, name: &Name) -> String {
+/// The declaration of a name and the comment above it, in Markdown.
+fn declared(state: &ServerState, document: &Document, name: &Name) -> String {
     let text = &document.text;
     let head = match name.sort {
         Sort::Function => format!("fn {}", head(name)),
@@ -236,7 +243,7 @@ fn declared(desk: &Desk, document: &Document, name: &Name) -> String {
         Sort::Variable | Sort::Constant => {
             let line = text[name.at.start..].lines().next().unwrap_or("").trim_end();
             let word = if name.sort == Sort::Constant { "const" } else { "let" };
-            let kind = value(text, name).and_then(|end| desk.session.kind_before(text, end));
+            let kind = value(text, name).and_then(|end| state.session.kind_before(text, end));
             let kind = kind.map_or(String::new(), |k| format!(" // {k}"));
             format!("{word} {line}{kind}")
         }
@@ -248,12 +255,12 @@ fn declared(desk: &Desk, document: &Document, name: &Name) -> String {
     format!("```rhai\n{head}\n```\n\n{}", lines.join("\n")).trim_end().to_string()
 }
 
-/// A function as it is called.
+/// The head of a function.
 fn head(function: &Name) -> String {
     format!("{}({})", function.name, function.parameters.join(", "))
 }
 
-/// Where the value that a variable is declared with ends.
+/// The end of the value in a variable's declaration.
 fn value(text: &str, name: &Name) -> Option<usize> {
     let rest = &text[name.at.end..];
     let all = tokens(rest);
@@ -270,7 +277,7 @@ fn value(text: &str, name: &Name) -> Option<usize> {
     equals.then_some(name.at.end + end.at.start)
 }
 
-/// An entry of the reference in Markdown.
+/// A reference entry in Markdown.
 fn markdown(entry: &Entry) -> String {
     let mut out = format!("```rhai\n{}\n```\n\n{}\n", entry.signatures.join("\n"), entry.doc);
     for o in &entry.options {
@@ -286,18 +293,18 @@ fn markdown(entry: &Entry) -> String {
     out
 }
 
-fn signatures(desk: &Desk, document: &Document, cursor: usize) -> Option<Value> {
+fn signatures(state: &ServerState, document: &Document, cursor: usize) -> Option<Value> {
     let text = &document.text;
-    let (at, active) = desk.session.call_at(text, cursor)?;
+    let (at, active) = state.session.call_at(text, cursor)?;
     let name = &text[at.clone()];
     let token = Token { class: Class::Word, at };
     let names = Names::of(text);
-    let imported = function_of_module(desk, document, &names, token.at.start).map(|(_, function)| function);
+    let imported = function_of_module(state, document, &names, token.at.start).map(|(_, function)| function);
     let own = imported.or_else(|| names.names.into_iter().find(|n| n.sort == Sort::Function && n.name == name));
     let mut found: Vec<(String, String)> = match &own {
         Some(function) => vec![(head(function), String::new())],
         None => {
-            let entries = called(desk, text, &token).into_iter();
+            let entries = called(state, text, &token).into_iter();
             entries.flat_map(|e| e.signatures.iter().map(|s| (s.clone(), e.doc.clone()))).collect()
         }
     };
@@ -342,13 +349,13 @@ fn prepare(document: &Document, cursor: usize) -> Answer {
     }
 }
 
-fn rename(desk: &Desk, document: &Document, cursor: usize, new: &str) -> Answer {
+fn rename(state: &ServerState, document: &Document, cursor: usize, new: &str) -> Answer {
     let refused = |why: String| Err(error(ErrorCode::InvalidParams, why));
     let letters = new.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if new.is_empty() || !letters || new.starts_with(|c: char| c.is_ascii_digit()) || new.chars().all(|c| c == '_') {
         return refused(format!("`{new}` is no name: names are made of a to z, A to Z, 0 to 9 and _"));
     }
-    if KEYWORDS.contains(&new) || !desk.session.can_be_named(new) {
+    if KEYWORDS.contains(&new) || !state.session.can_be_named(new) {
         return refused(format!("`{new}` is a word of the language"));
     }
     prepare(document, cursor)?;
@@ -356,7 +363,7 @@ fn rename(desk: &Desk, document: &Document, cursor: usize, new: &str) -> Answer 
         return refused(format!("`{new}` is declared in this script already"));
     }
     let mut changes = serde_json::Map::new();
-    for place in occurrences(desk, document, cursor).unwrap_or_default() {
+    for place in occurrences(state, document, cursor).unwrap_or_default() {
         let edit = json!({ "range": place.range, "newText": new });
         let list = changes.entry(place.uri.as_str().to_string()).or_insert_with(|| json!([]));
         list.as_array_mut().into_iter().for_each(|l| l.push(edit.clone()));
@@ -364,7 +371,7 @@ fn rename(desk: &Desk, document: &Document, cursor: usize, new: &str) -> Answer 
     Ok(json!({ "changes": changes }))
 }
 
-/// The edit that turns a document into `text`, from the first difference to the last.
+/// The one edit that turns a document into `text`: it replaces what lies between the first and the last difference.
 fn edits(document: &Document, text: &str) -> Value {
     let old = &document.text;
     if old == text {
@@ -379,7 +386,7 @@ fn edits(document: &Document, text: &str) -> Value {
         }
         end += a.len_utf8();
     }
-    // A line's end of two characters is one place.
+    // A line end of two characters is not divided.
     let (mut from, mut back) = (start, end);
     while old[..from].ends_with('\r') {
         from -= 1;

@@ -1,11 +1,11 @@
-//! Open documents: their text, and places in it as the protocol counts them: lines, and UTF-16 units within a line.
+//! Open documents: their text, and positions in it as the protocol counts them: lines, and UTF-16 units within a line.
 
 use lsp_types::{Position, Range, TextDocumentContentChangeEvent, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The characters of a path that are escaped in an address.
+/// The characters of a path that are escaped in a URI.
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -23,26 +23,26 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The longest script that is checked, bytes: some thousand lines.
-pub const LONGEST: usize = 1 << 18;
-/// Bytes between two marks of a long line.
-const STRIDE: usize = 1024;
+/// The length of a script above which it is not checked, bytes: some thousand lines.
+pub const MAX_CHECKED_BYTES: usize = 1 << 18;
+/// The bytes between two marks in a long line.
+const MARK_STRIDE: usize = 1024;
 
-/// A script in an editor.
+/// A script that is open in an editor.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// Its address.
+    /// Its URI.
     pub uri: Uri,
     /// Its text; empty where it is too long.
     pub text: String,
-    /// The editor's number of this state.
+    /// The editor's version number.
     pub version: i32,
     /// Whether it is too long to be checked; it is checked again when its whole text is sent again.
     pub too_long: bool,
     marks: Vec<Mark>,
 }
 
-/// A byte whose place is known: the first of each line, and some within long ones.
+/// A byte offset with its position: the first byte of each line, and some within long lines.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     byte: usize,
@@ -58,19 +58,19 @@ impl Document {
         document
     }
 
-    /// The file that it is, if it is one.
+    /// The document's file, where it is one.
     pub fn path(&self) -> Option<PathBuf> {
         path(&self.uri)
     }
 
-    /// What messages call it.
+    /// The document's name in messages.
     pub fn name(&self) -> String {
         let path = self.path();
         let name = path.as_ref().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
         name.unwrap_or_else(|| "script".into())
     }
 
-    /// Changes a part, or all of it.
+    /// Changes a range of the text, or all of it.
     pub fn change(&mut self, change: TextDocumentContentChangeEvent) {
         match change.range {
             None => self.text = change.text,
@@ -84,14 +84,14 @@ impl Document {
     }
 
     fn changed(&mut self) {
-        self.too_long = self.text.len() > LONGEST;
+        self.too_long = self.text.len() > MAX_CHECKED_BYTES;
         if self.too_long {
             self.text = String::new();
         }
         self.marks = marks(&self.text);
     }
 
-    /// The byte at a place; beyond the end of a line it is the line's end, beyond the last line that of the text.
+    /// The byte offset of a position; a position beyond the end of a line or of the text is that end.
     pub fn offset(&self, at: Position) -> usize {
         let behind = self.marks.partition_point(|m| (m.line, m.units) <= (at.line, at.character));
         let Some(mark) = self.marks.get(behind.saturating_sub(1)).filter(|m| m.line == at.line) else {
@@ -108,7 +108,7 @@ impl Document {
         self.text.len()
     }
 
-    /// The place of a byte.
+    /// The position of a byte offset.
     pub fn position(&self, byte: usize) -> Position {
         let behind = self.marks.partition_point(|m| m.byte <= byte);
         let Some(mark) = self.marks.get(behind.saturating_sub(1)) else { return Position::default() };
@@ -116,7 +116,7 @@ impl Document {
         Position::new(mark.line, mark.units + within.encode_utf16().count() as u32)
     }
 
-    /// The places of bytes.
+    /// The range of positions for a range of bytes.
     pub fn range(&self, bytes: &std::ops::Range<usize>) -> Range {
         Range::new(self.position(bytes.start), self.position(bytes.end))
     }
@@ -134,8 +134,8 @@ fn marks(text: &str) -> Vec<Mark> {
             continue;
         }
         units += c.len_utf16() as u32;
-        // None between the two characters of a line's end.
-        if next - last.byte >= STRIDE && c != '\r' {
+        // No mark lies between the two characters of a line end.
+        if next - last.byte >= MARK_STRIDE && c != '\r' {
             last = Mark { byte: next, units, ..last };
             found.push(last);
         }
@@ -143,7 +143,7 @@ fn marks(text: &str) -> Vec<Mark> {
     found
 }
 
-/// The file at an address.
+/// The file of a URI.
 pub fn path(uri: &Uri) -> Option<PathBuf> {
     let text = uri.as_str().strip_prefix("file://")?;
     let text = &text[text.find('/')?..];
@@ -153,7 +153,7 @@ pub fn path(uri: &Uri) -> Option<PathBuf> {
     Some(PathBuf::from(if drive { path[1..].to_string() } else { path }))
 }
 
-/// The address of a file.
+/// The URI of a file.
 pub fn uri(path: &Path) -> Option<Uri> {
     let text = path.to_str()?.replace('\\', "/");
     let root = if text.starts_with('/') { "" } else { "/" };
@@ -165,7 +165,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Every place of a text, counted one character after another.
+    /// Every byte offset of a text with its position, counted character by character.
     fn counted(text: &str) -> Vec<(usize, Position)> {
         let (mut line, mut units, mut found) = (0, 0, Vec::new());
         let mut all = text.char_indices().peekable();
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn bytes_and_places_are_told_from_each_other() {
         let long = "\u{1f389}\u{e9}x".repeat(2000);
-        let ended = "x".repeat(STRIDE - 1) + "\r\n";
+        let ended = "x".repeat(MARK_STRIDE - 1) + "\r\n";
         for text in ["", "a", "a\nb\r\nc\rd\n", "\r\n\r\n", &long, &format!("{long}\r\n{long}"), &ended.repeat(3)] {
             let document = Document::new(Uri::from_str("file:///a.rhai").unwrap(), text.to_string(), 0);
             for (byte, place) in counted(text) {
@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_looked_at_again_where_it_is_given_anew() {
-        let mut document = Document::new(Uri::from_str("file:///a.rhai").unwrap(), "a".repeat(LONGEST + 1), 0);
+        let mut document =
+            Document::new(Uri::from_str("file:///a.rhai").unwrap(), "a".repeat(MAX_CHECKED_BYTES + 1), 0);
         let change =
             |range, text: &str| TextDocumentContentChangeEvent { range, range_length: None, text: text.into() };
         document.change(change(Some(Range::default()), "b"));

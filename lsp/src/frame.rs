@@ -3,36 +3,36 @@
 
 use std::io::{BufRead, Error, ErrorKind, Read, Result, Write};
 
-/// Bytes that a frame has at most.
-pub const LIMIT: u64 = 4 << 20;
-/// Bytes that the headers of a frame have at most.
-pub const HEADERS: u64 = 4096;
+/// How many bytes a frame may have.
+pub const MAX_FRAME_BYTES: u64 = 4 << 20;
+/// How many bytes the headers of a frame may have.
+pub const MAX_HEADER_BYTES: u64 = 4096;
 
-/// Values in a message, each of which takes many times its bytes.
-pub const VALUES: usize = 1 << 17;
+/// How many JSON values a message may have; each takes many times its bytes in memory.
+pub const MAX_VALUES: usize = 1 << 17;
 
 /// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// Its content.
+    /// The frame's content.
     Content(Vec<u8>),
-    /// It had so many bytes, which were passed over.
+    /// The frame had so many bytes, more than the limit; they were skipped.
     TooLong(u64),
 }
 
-/// The next frame; nothing where the other side is done.
+/// The next frame; none where the input has ended.
 ///
 /// # Errors
 /// Where a header is malformed, has no length, or is too long: the following bytes cannot be interpreted.
 pub fn read(from: &mut impl BufRead) -> Result<Option<Frame>> {
     let mut length = None;
-    let mut left = HEADERS;
+    let mut left = MAX_HEADER_BYTES;
     loop {
         let mut line = Vec::new();
         left -= from.by_ref().take(left).read_until(b'\n', &mut line)? as u64;
         if line.is_empty() && left > 0 {
             return match length {
-                None if left == HEADERS => Ok(None),
+                None if left == MAX_HEADER_BYTES => Ok(None),
                 _ => Err(broken("it ended within the headers of a message")),
             };
         }
@@ -44,7 +44,7 @@ pub fn read(from: &mut impl BufRead) -> Result<Option<Frame>> {
         if line.is_empty() {
             match length {
                 Some(_) => break,
-                None if left + 2 >= HEADERS => continue,
+                None if left + 2 >= MAX_HEADER_BYTES => continue,
                 None => return Err(broken("a message without Content-Length")),
             }
         }
@@ -57,7 +57,7 @@ pub fn read(from: &mut impl BufRead) -> Result<Option<Frame>> {
     }
     let length = length.unwrap_or(0);
     let mut content = from.take(length);
-    if length > LIMIT {
+    if length > MAX_FRAME_BYTES {
         return match std::io::copy(&mut content, &mut std::io::sink())? == length {
             true => Ok(Some(Frame::TooLong(length))),
             false => Err(broken("it ended within a message")),
@@ -71,7 +71,7 @@ pub fn read(from: &mut impl BufRead) -> Result<Option<Frame>> {
     }
 }
 
-/// The most values that a text of JSON may hold: brackets and commas outside of its strings.
+/// An upper bound on the number of values in a JSON text: its brackets and commas outside of strings.
 pub fn values(json: &[u8]) -> usize {
     let (mut count, mut within, mut escaped) = (1, false, false);
     for byte in json {

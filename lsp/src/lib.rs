@@ -7,7 +7,8 @@ mod frame;
 mod navigate;
 mod semantic;
 mod serve;
+mod state;
 
 pub use documents::Document;
-pub use frame::{Frame, HEADERS, LIMIT, read, write};
+pub use frame::{Frame, MAX_FRAME_BYTES, MAX_HEADER_BYTES, read, write};
 pub use serve::{Ended, serve};

@@ -1,30 +1,30 @@
 //! Navigation from a name to its declaration and its uses, across scripts that import each other.
 
 use crate::documents::{self, Document};
-use crate::serve::Desk;
+use crate::state::ServerState;
 use convscope_dsl::names::{Name, Names, Sort};
 use convscope_engine::{Error, Result, regular};
 use lsp_types::{Range, Uri};
 use std::path::{Component, Path, PathBuf};
 
-/// Scripts of a folder that are looked through at most.
-const SCRIPTS: usize = 500;
+/// How many scripts of a folder are searched.
+const MAX_SCRIPTS: usize = 500;
 
-/// A place in a script.
+/// An occurrence of a name in a script.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The script.
     pub uri: Uri,
-    /// Where in it.
+    /// The range in the script.
     pub range: Range,
     /// Whether the name is declared there.
     pub declares: bool,
 }
 
-/// Where the name at a byte is declared: in this script, or in one that it imports.
-pub fn definition(desk: &Desk, document: &Document, cursor: usize) -> Option<Place> {
+/// The declaration of the name at a byte offset: in this script, or in one that it imports.
+pub fn definition(state: &ServerState, document: &Document, cursor: usize) -> Option<Place> {
     let names = Names::of(&document.text);
-    if let Some((script, function)) = imported(desk, document, &names, cursor) {
+    if let Some((script, function)) = imported(state, document, &names, cursor) {
         return function_places(&script, &function).into_iter().find(|p| p.declares);
     }
     let text = convscope_dsl::source::tokens(&document.text);
@@ -33,22 +33,22 @@ pub fn definition(desk: &Desk, document: &Document, cursor: usize) -> Option<Pla
         && i > 0
         && text[i - 1].text(&document.text) == "import"
     {
-        let script = beside(desk, document, token.text(&document.text).trim_matches(['"', '`']))?;
+        let script = imported_script(state, document, token.text(&document.text).trim_matches(['"', '`']))?;
         return Some(Place { uri: script.uri, range: Range::default(), declares: true });
     }
     let name = names.at(cursor)?;
     Some(Place { uri: document.uri.clone(), range: document.range(&name.at), declares: true })
 }
 
-/// Everywhere that the name at a byte stands.
-pub fn occurrences(desk: &Desk, document: &Document, cursor: usize) -> Option<Vec<Place>> {
+/// All occurrences of the name at a byte offset.
+pub fn occurrences(state: &ServerState, document: &Document, cursor: usize) -> Option<Vec<Place>> {
     let names = Names::of(&document.text);
-    if let Some((script, function)) = imported(desk, document, &names, cursor) {
-        return Some(across(desk, &script, &function));
+    if let Some((script, function)) = imported(state, document, &names, cursor) {
+        return Some(across(state, &script, &function));
     }
     let name = names.at(cursor)?;
     if name.sort == Sort::Function {
-        return Some(across(desk, document, &name.name));
+        return Some(across(state, document, &name.name));
     }
     Some(places(document, name.places(), &name.at))
 }
@@ -61,19 +61,19 @@ fn places<'r>(
     of.map(|r| Place { uri: document.uri.clone(), range: document.range(r), declares: r == declared }).collect()
 }
 
-/// Where a function stands in the script that declares it.
+/// The occurrences of a function in the script that declares it.
 fn function_places(script: &Document, function: &str) -> Vec<Place> {
     let names = Names::of(&script.text).names;
-    // A function may be declared for several numbers of values.
+    // A function may be declared once for each number of parameters.
     let same = names.iter().filter(|n| n.sort == Sort::Function && n.name == function);
     same.flat_map(|n| places(script, n.places(), &n.at)).collect()
 }
 
-/// Where a function stands in the script that declares it, and in those near it that import that.
-fn across(desk: &Desk, script: &Document, function: &str) -> Vec<Place> {
+/// The occurrences of a function in the script that declares it, and in the scripts beside it that import that script.
+fn across(state: &ServerState, script: &Document, function: &str) -> Vec<Place> {
     let mut found = function_places(script, function);
     let Some(path) = script.path() else { return found };
-    for other in near(desk, &path) {
+    for other in scripts_beside(state, &path) {
         let names = Names::of(&other.text);
         for (module, at) in names.items.iter().filter(|(_, at)| &other.text[at.clone()] == function) {
             let target = names.names[*module].path.as_ref().and_then(|p| resolved(&other, p));
@@ -85,29 +85,34 @@ fn across(desk: &Desk, script: &Document, function: &str) -> Vec<Place> {
     found
 }
 
-/// The script and the function that `module::function` at a byte names.
-fn imported(desk: &Desk, document: &Document, names: &Names, cursor: usize) -> Option<(Document, String)> {
+/// The script and the function that `module::function` at a byte offset names.
+fn imported(state: &ServerState, document: &Document, names: &Names, cursor: usize) -> Option<(Document, String)> {
     let (module, at) = names.items.iter().find(|(_, at)| at.start <= cursor && cursor <= at.end)?;
-    let script = beside(desk, document, names.names[*module].path.as_ref()?)?;
+    let script = imported_script(state, document, names.names[*module].path.as_ref()?)?;
     Some((script, document.text[at.clone()].to_string()))
 }
 
-/// The function that `module::function` at a byte names, with the script that declares it.
-pub fn function_of_module(desk: &Desk, document: &Document, names: &Names, cursor: usize) -> Option<(Document, Name)> {
-    let (script, function) = imported(desk, document, names, cursor)?;
+/// The function that `module::function` at a byte offset names, with the script that declares it.
+pub fn function_of_module(
+    state: &ServerState,
+    document: &Document,
+    names: &Names,
+    cursor: usize,
+) -> Option<(Document, Name)> {
+    let (script, function) = imported(state, document, names, cursor)?;
     let found = functions(&script).into_iter().find(|n| n.name == function)?;
     Some((script, found))
 }
 
-/// What `module::` at the end of `before` offers.
-pub fn module_functions(desk: &Desk, document: &Document, before: &str) -> Option<Vec<Name>> {
+/// The functions that complete `module::` at the end of `before`.
+pub fn module_functions(state: &ServerState, document: &Document, before: &str) -> Option<Vec<Name>> {
     let module = before.trim_end().strip_suffix("::")?.trim_end();
     let names = Names::of(&document.text).names;
     let declared = names.iter().find(|n| n.sort == Sort::Module && n.covers(module.len()))?;
-    Some(functions(&beside(desk, document, declared.path.as_ref()?)?))
+    Some(functions(&imported_script(state, document, declared.path.as_ref()?)?))
 }
 
-/// The functions that others may call.
+/// The functions that other scripts may call.
 fn functions(script: &Document) -> Vec<Name> {
     let names = Names::of(&script.text).names.into_iter();
     names
@@ -115,22 +120,22 @@ fn functions(script: &Document) -> Vec<Name> {
         .collect()
 }
 
-/// The script that another one imports: as an editor has it, else as its file has it.
-fn beside(desk: &Desk, document: &Document, path: &str) -> Option<Document> {
-    opened(desk, &resolved(document, path)?)
+/// The script that another one imports: the editor's text, else the file's.
+fn imported_script(state: &ServerState, document: &Document, path: &str) -> Option<Document> {
+    opened(state, &resolved(document, path)?)
 }
 
-fn opened(desk: &Desk, path: &Path) -> Option<Document> {
-    if let Some(open) = desk.documents.values().find(|d| d.path().as_deref() == Some(path)) {
+fn opened(state: &ServerState, path: &Path) -> Option<Document> {
+    if let Some(open) = state.documents.values().find(|d| d.path().as_deref() == Some(path)) {
         return Some(open.clone());
     }
-    let text = regular::read_text(path, short).ok()?;
+    let text = regular::read_text(path, check_length).ok()?;
     Some(Document::new(documents::uri(path)?, text, 0))
 }
 
 /// An error where a script is too long to be checked.
-fn short(bytes: u64) -> Result<()> {
-    if bytes <= documents::LONGEST as u64 { Ok(()) } else { Err(Error::format("too long")) }
+fn check_length(bytes: u64) -> Result<()> {
+    if bytes <= documents::MAX_CHECKED_BYTES as u64 { Ok(()) } else { Err(Error::format("too long")) }
 }
 
 fn resolved(document: &Document, path: &str) -> Option<PathBuf> {
@@ -146,17 +151,17 @@ fn resolved(document: &Document, path: &str) -> Option<PathBuf> {
     Some(out)
 }
 
-/// The open scripts, and those in the same folder.
-fn near(desk: &Desk, path: &Path) -> Vec<Document> {
+/// The open scripts and those in the same folder.
+fn scripts_beside(state: &ServerState, path: &Path) -> Vec<Document> {
     let mut found: Vec<Document> =
-        desk.documents.values().filter(|d| d.path().as_deref() != Some(path)).cloned().collect();
+        state.documents.values().filter(|d| d.path().as_deref() != Some(path)).cloned().collect();
     let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
     let mut files: Vec<PathBuf> = entries.into_iter().flatten().flatten().map(|e| e.path()).collect();
     files.retain(|f| f.extension().is_some_and(|e| e == "rhai") && f != path);
     files.sort();
-    for file in files.into_iter().take(SCRIPTS) {
+    for file in files.into_iter().take(MAX_SCRIPTS) {
         if found.iter().all(|d| d.path().as_ref() != Some(&file)) {
-            found.extend(opened(desk, &file));
+            found.extend(opened(state, &file));
         }
     }
     found

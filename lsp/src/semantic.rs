@@ -2,7 +2,7 @@
 //! variable, a function of the script from one of the reference, a method from a property.
 
 use crate::documents::Document;
-use crate::serve::Desk;
+use crate::state::ServerState;
 use convscope_dsl::names::{Names, Sort};
 use convscope_dsl::source::{Class, tokens};
 use lsp_types::Position;
@@ -21,20 +21,20 @@ const DECLARATION: u32 = 1;
 const READONLY: u32 = 2;
 const LIBRARY: u32 = 4;
 
-/// What the numbers of the tokens mean.
+/// The names of the token types and modifiers, by their numbers.
 pub fn legend() -> Value {
     json!({ "tokenTypes": TYPES, "tokenModifiers": MODIFIERS })
 }
 
-/// A token: where it ends, its type and its modifiers.
+/// A token: its end, its type and its modifiers.
 type Meaning = (usize, u32, u32);
 
-/// The tokens of a document, five numbers each: lines and letters (UTF-16) from the one before, length, type, modifiers.
-pub fn semantic(desk: &Desk, document: &Document) -> Value {
-    json!({ "data": encoded(document, &meanings(desk, &document.text)) })
+/// The tokens of a document, five numbers each: lines and UTF-16 units from the one before, length, type, modifiers.
+pub fn semantic(state: &ServerState, document: &Document) -> Value {
+    json!({ "data": encoded(document, &meanings(state, &document.text)) })
 }
 
-fn meanings(desk: &Desk, text: &str) -> BTreeMap<usize, Meaning> {
+fn meanings(state: &ServerState, text: &str) -> BTreeMap<usize, Meaning> {
     let mut found = BTreeMap::new();
     let names = Names::of(text);
     for name in &names.names {
@@ -53,8 +53,8 @@ fn meanings(desk: &Desk, text: &str) -> BTreeMap<usize, Meaning> {
     for (_, at) in &names.items {
         found.insert(at.start, (at.end, FUNCTION, 0));
     }
-    let known: BTreeSet<&str> = desk.reference.entries.iter().map(|e| e.name.as_str()).collect();
-    for at in names.strangers.iter().filter(|s| s.called).map(|s| &s.at) {
+    let known: BTreeSet<&str> = state.reference.entries.iter().map(|e| e.name.as_str()).collect();
+    for at in names.undeclared.iter().filter(|s| s.called).map(|s| &s.at) {
         if text.get(at.clone()).is_some_and(|name| known.contains(name)) {
             found.insert(at.start, (at.end, FUNCTION, LIBRARY));
         }

@@ -3,8 +3,8 @@
 
 use crate::answer;
 use crate::documents::Document;
-use crate::frame::{Frame, LIMIT, VALUES, read, values, write};
-use convscope_dsl::reference::Reference;
+use crate::frame::{Frame, MAX_FRAME_BYTES, MAX_VALUES, read, values, write};
+use crate::state::ServerState;
 use convscope_dsl::{Session, Silent};
 use convscope_engine::Job;
 use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response, ResponseError};
@@ -16,24 +16,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Scripts may be nested deeply.
-const STACK: usize = 256 << 20;
-/// Messages that may wait.
-const WAITING: usize = 32;
-/// Documents that may be open.
-const OPEN: usize = 256;
+/// The stack of the thread that answers, bytes: scripts may be nested deeply.
+const STACK_BYTES: usize = 256 << 20;
+/// How many messages may wait.
+const MAX_WAITING: usize = 32;
+/// How many documents may be open.
+const MAX_DOCUMENTS: usize = 256;
 
-/// How it ended.
+/// How the server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// By `shutdown` and `exit`.
+    /// By the requests `shutdown` and `exit`.
     Requested,
-    /// The editor went without.
+    /// The editor closed the connection without these requests.
     Left,
 }
 
 /// A message or the end of the input.
-enum Came {
+enum Received {
     Message(Message),
     Unreadable(String),
     End,
@@ -45,54 +45,42 @@ enum Came {
 /// # Errors
 /// Where the stream of messages is malformed, or answers cannot be written.
 pub fn serve(input: impl BufRead + Send + 'static, output: impl Write + Send) -> Result<Ended> {
-    let (sender, receiver) = sync_channel(WAITING);
-    // It waits for the editor, and ends with the process.
+    let (sender, receiver) = sync_channel(MAX_WAITING);
+    // The thread waits for input and ends with the process.
     std::thread::Builder::new().name("read".into()).spawn(move || listen(input, &sender))?;
     std::thread::scope(|threads| {
-        let work = std::thread::Builder::new().name("answer".into()).stack_size(STACK);
+        let work = std::thread::Builder::new().name("answer".into()).stack_size(STACK_BYTES);
         let work = work.spawn_scoped(threads, move || Server::new(output).serve(&receiver))?;
         work.join().unwrap_or_else(|_| Err(Error::other("a defect of convscope")))
     })
 }
 
-fn listen(mut input: impl BufRead, sender: &SyncSender<Came>) {
+fn listen(mut input: impl BufRead, sender: &SyncSender<Received>) {
     loop {
-        let came = match read(&mut input) {
-            Ok(Some(Frame::Content(bytes))) if values(&bytes) > VALUES => {
-                Came::Unreadable(format!("a message of more than {VALUES} values"))
+        let received = match read(&mut input) {
+            Ok(Some(Frame::Content(bytes))) if values(&bytes) > MAX_VALUES => {
+                Received::Unreadable(format!("a message of more than {MAX_VALUES} values"))
             }
             Ok(Some(Frame::Content(bytes))) => match serde_json::from_slice(&bytes) {
-                Ok(message) => Came::Message(message),
-                Err(e) => Came::Unreadable(format!("no message of JSON-RPC: {e}")),
+                Ok(message) => Received::Message(message),
+                Err(e) => Received::Unreadable(format!("no message of JSON-RPC: {e}")),
             },
             Ok(Some(Frame::TooLong(bytes))) => {
-                Came::Unreadable(format!("a message of {bytes} bytes; at most {LIMIT} are read"))
+                Received::Unreadable(format!("a message of {bytes} bytes; at most {MAX_FRAME_BYTES} are read"))
             }
-            Ok(None) => Came::End,
-            Err(e) => Came::Broken(e),
+            Ok(None) => Received::End,
+            Err(e) => Received::Broken(e),
         };
-        let last = matches!(came, Came::End | Came::Broken(_));
-        if sender.send(came).is_err() || last {
+        let last = matches!(received, Received::End | Received::Broken(_));
+        if sender.send(received).is_err() || last {
             return;
         }
     }
 }
 
-/// The state from which answers are made.
-pub struct Desk {
-    /// The script language.
-    pub session: Session,
-    /// Everything that scripts see.
-    pub reference: Reference,
-    /// What is open, by address.
-    pub documents: BTreeMap<String, Document>,
-    /// Whether the editor fills in the parts of what it inserts.
-    pub snippets: bool,
-}
-
 struct Server<W> {
     output: W,
-    desk: Desk,
+    state: ServerState,
     /// Documents whose diagnostics are to be sent.
     changed: BTreeSet<String>,
     ready: bool,
@@ -103,33 +91,33 @@ impl<W: Write> Server<W> {
     fn new(output: W) -> Self {
         let session = Session::new(Job::new(), Arc::new(Silent));
         let reference = session.reference();
-        let desk = Desk { session, reference, documents: BTreeMap::new(), snippets: false };
-        Server { output, desk, changed: BTreeSet::new(), ready: false, leaving: false }
+        let state = ServerState { session, reference, documents: BTreeMap::new(), snippets: false };
+        Server { output, state, changed: BTreeSet::new(), ready: false, leaving: false }
     }
 
-    fn serve(mut self, receiver: &Receiver<Came>) -> Result<Ended> {
+    fn serve(mut self, receiver: &Receiver<Received>) -> Result<Ended> {
         let mut queue = VecDeque::new();
         loop {
             fill(&mut queue, receiver);
-            let came = match queue.pop_front() {
-                Some(came) => came,
+            let received = match queue.pop_front() {
+                Some(received) => received,
                 None => {
-                    self.tell()?;
-                    receiver.recv().unwrap_or(Came::End)
+                    self.publish_diagnostics()?;
+                    receiver.recv().unwrap_or(Received::End)
                 }
             };
-            match came {
-                Came::End => return Ok(Ended::Left),
-                Came::Broken(e) => return Err(e),
-                Came::Unreadable(why) => self.refuse(why)?,
-                Came::Message(Message::Response(_)) => {}
-                Came::Message(Message::Notification(said)) if said.method == "exit" => {
+            match received {
+                Received::End => return Ok(Ended::Left),
+                Received::Broken(e) => return Err(e),
+                Received::Unreadable(why) => self.refuse(why)?,
+                Received::Message(Message::Response(_)) => {}
+                Received::Message(Message::Notification(said)) if said.method == "exit" => {
                     return Ok(if self.leaving { Ended::Requested } else { Ended::Left });
                 }
-                Came::Message(Message::Notification(said)) => self.hear(said),
-                Came::Message(Message::Request(asked)) => {
+                Received::Message(Message::Notification(said)) => self.hear(said),
+                Received::Message(Message::Request(asked)) => {
                     fill(&mut queue, receiver);
-                    let called_off = queue.iter().any(|came| calls_off(came, &asked.id));
+                    let called_off = queue.iter().any(|received| cancels(received, &asked.id));
                     let response = match called_off {
                         true => failed(asked.id, ErrorCode::RequestCanceled, "called off"),
                         false => self.answered(asked),
@@ -146,7 +134,7 @@ impl<W: Write> Server<W> {
         write(&mut self.output, &serde_json::to_vec(&value)?)
     }
 
-    /// Says that a message could not be read; it has no name to answer to.
+    /// Reports a message that could not be read, and so has no id to reply to.
     fn refuse(&mut self, why: String) -> Result<()> {
         let error = json!({ "code": ErrorCode::ParseError as i32, "message": why });
         write(&mut self.output, &serde_json::to_vec(&json!({ "jsonrpc": "2.0", "id": null, "error": error }))?)
@@ -157,8 +145,8 @@ impl<W: Write> Server<W> {
         if method == "initialize" && !self.ready {
             self.ready = true;
             let item = "/capabilities/textDocument/completion/completionItem/snippetSupport";
-            self.desk.snippets = params.pointer(item).and_then(Value::as_bool).unwrap_or(false);
-            return Response { id, response_result: Ok(answer::abilities()) };
+            self.state.snippets = params.pointer(item).and_then(Value::as_bool).unwrap_or(false);
+            return Response { id, response_result: Ok(answer::capabilities()) };
         }
         if !self.ready {
             return failed(id, ErrorCode::ServerNotInitialized, "`initialize` comes first");
@@ -170,7 +158,7 @@ impl<W: Write> Server<W> {
             self.leaving = true;
             return Response { id, response_result: Ok(Value::Null) };
         }
-        let done = catch_unwind(AssertUnwindSafe(|| answer::answer(&self.desk, &method, params)));
+        let done = catch_unwind(AssertUnwindSafe(|| answer::answer(&self.state, &method, params)));
         match done {
             Ok(Ok(value)) => Response { id, response_result: Ok(value) },
             Ok(Err(error)) => Response { id, response_result: Err(error) },
@@ -186,17 +174,17 @@ impl<W: Write> Server<W> {
         match method.as_str() {
             "textDocument/didOpen" => {
                 if let Ok(DidOpenTextDocumentParams { text_document: opened }) = serde_json::from_value(params)
-                    && self.desk.documents.len() < OPEN
+                    && self.state.documents.len() < MAX_DOCUMENTS
                 {
                     let key = opened.uri.as_str().to_string();
-                    self.desk.documents.insert(key.clone(), Document::new(opened.uri, opened.text, opened.version));
+                    self.state.documents.insert(key.clone(), Document::new(opened.uri, opened.text, opened.version));
                     self.changed.insert(key);
                 }
             }
             "textDocument/didChange" => {
                 if let Ok(DidChangeTextDocumentParams { text_document: about, content_changes }) =
                     serde_json::from_value(params)
-                    && let Some(document) = self.desk.documents.get_mut(about.uri.as_str())
+                    && let Some(document) = self.state.documents.get_mut(about.uri.as_str())
                 {
                     document.version = about.version;
                     content_changes.into_iter().for_each(|change| document.change(change));
@@ -205,7 +193,7 @@ impl<W: Write> Server<W> {
             }
             "textDocument/didClose" => {
                 if let Ok(DidCloseTextDocumentParams { text_document: closed }) = serde_json::from_value(params) {
-                    self.desk.documents.remove(closed.uri.as_str());
+                    self.state.documents.remove(closed.uri.as_str());
                     self.changed.insert(closed.uri.as_str().to_string());
                 }
             }
@@ -214,12 +202,12 @@ impl<W: Write> Server<W> {
     }
 
     /// Sends the diagnostics of the documents that changed, and an empty list for those that were closed.
-    fn tell(&mut self) -> Result<()> {
+    fn publish_diagnostics(&mut self) -> Result<()> {
         for key in std::mem::take(&mut self.changed) {
-            let params = match self.desk.documents.get(&key) {
+            let params = match self.state.documents.get(&key) {
                 None => json!({ "uri": key, "diagnostics": [] }),
                 Some(document) => {
-                    let checked = catch_unwind(AssertUnwindSafe(|| answer::diagnostics(&self.desk.session, document)));
+                    let checked = catch_unwind(AssertUnwindSafe(|| answer::diagnostics(&self.state.session, document)));
                     json!({ "uri": key, "version": document.version, "diagnostics": checked.unwrap_or_default() })
                 }
             };
@@ -230,16 +218,16 @@ impl<W: Write> Server<W> {
     }
 }
 
-/// Looks ahead, a little.
-fn fill(queue: &mut VecDeque<Came>, receiver: &Receiver<Came>) {
-    let room = WAITING.saturating_sub(queue.len());
+/// Moves received messages to the queue, up to a few.
+fn fill(queue: &mut VecDeque<Received>, receiver: &Receiver<Received>) {
+    let room = MAX_WAITING.saturating_sub(queue.len());
     queue.extend(receiver.try_iter().take(room));
 }
 
 /// Whether a message cancels the request `id`.
-fn calls_off(came: &Came, id: &RequestId) -> bool {
-    match came {
-        Came::Message(Message::Notification(n)) if n.method == "$/cancelRequest" => {
+fn cancels(received: &Received, id: &RequestId) -> bool {
+    match received {
+        Received::Message(Message::Notification(n)) if n.method == "$/cancelRequest" => {
             serde_json::from_value::<RequestId>(n.params["id"].clone()).is_ok_and(|called| called == *id)
         }
         _ => false,

@@ -164,20 +164,20 @@ impl<T, E: Into<Error>> Context<T> for Result<T, E> {
 }
 
 /// The longest name, in bytes, that is compared with others: names are written by hand, and the time grows with both lengths.
-const COMPARED: usize = 64;
+const MAX_COMPARED: usize = 64;
 
 /// The candidates closest to `asked`, best first, for "did you mean": equal but for case or
 /// separators, then a prefix, then at most a third of the letters apart. Names of more than 64 bytes are not compared.
 pub fn suggestions<'a>(asked: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let plain = |s: &str| s.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
-    if asked.len() > COMPARED {
+    if asked.len() > MAX_COMPARED {
         return Vec::new();
     }
     let want = plain(asked);
     let mut scored: Vec<(usize, usize, &str)> = known
         .into_iter()
         .enumerate()
-        .filter(|(_, name)| name.len() <= COMPARED)
+        .filter(|(_, name)| name.len() <= MAX_COMPARED)
         .filter_map(|(i, name)| {
             let have = plain(name);
             let distance = match strsim::osa_distance(&want, &have) {

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Links that are followed from one path.
-const LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 static BOUNDS: OnceLock<Bounds> = OnceLock::new();
 
@@ -125,7 +125,7 @@ pub fn real(path: &Path) -> PathBuf {
             Some(Component::Normal(_)) => {
                 let next = at.join(&part);
                 match std::fs::read_link(&next) {
-                    Ok(target) if links < LINKS => {
+                    Ok(target) if links < MAX_LINKS => {
                         links += 1;
                         if target.is_absolute() {
                             at = PathBuf::new();

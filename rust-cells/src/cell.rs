@@ -11,12 +11,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The variable whose drop reports how a cell ended; error messages leave it out.
+/// The variable of the guard whose drop reports how a cell ended; error messages leave it out.
 const WATCH: &str = "convscope_cell";
-/// Compiled crates of registries are kept for later sessions, up to so many MiB.
+/// evcxr's command for its cache of compiled crates, with its size in MiB.
 const CACHE: &str = ":cache 4096";
 
-/// evcxr with its process.
+/// evcxr and its process.
 pub struct Cells {
     context: CommandContext,
     printed: Printed,
@@ -25,10 +25,10 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// Starts evcxr; what it builds goes to the folder that EVCXR_TMPDIR names.
+    /// Starts evcxr; build products go to the folder EVCXR_TMPDIR.
     ///
     /// # Errors
-    /// Where there is no compiler, or it does not work.
+    /// Where there is no working compiler.
     pub fn start(folder: &Path) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
         let mut command = Command::new(program);
@@ -41,7 +41,7 @@ impl Cells {
         Ok(Cells { context, printed, interrupter, folder: folder.into() })
     }
 
-    /// What stops cells.
+    /// The handle that stops cells.
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
     }
@@ -67,7 +67,7 @@ impl Cells {
 
     fn eval(&mut self, id: &Value, code: &str) -> Value {
         for file in ["running", "failed", "panic"] {
-            // Most often there is none.
+            // Usually there is no such file.
             let _ = std::fs::remove_file(self.folder.join(file));
         }
         let before: Vec<String> =
@@ -97,7 +97,7 @@ impl Cells {
         }
     }
 
-    /// A cell that came to an end: it may have panicked, or `?` may have left it.
+    /// The event for a cell that ran: it may have ended normally, panicked, or returned by `?`.
     fn ended(&self, outputs: EvalOutputs, code: &str) -> Value {
         match std::fs::read_to_string(self.folder.join("failed")).as_deref() {
             Ok("panic") => self.panicked(code),
@@ -106,7 +106,7 @@ impl Cells {
         }
     }
 
-    /// A panic, placed in the cell where it happened there.
+    /// The event for a panic, with its place where that lies in the cell.
     fn panicked(&self, code: &str) -> Value {
         let noted = std::fs::read_to_string(self.folder.join("panic")).unwrap_or_default();
         let (place, message) = noted.split_once('\n').unwrap_or(("", &noted));
@@ -117,8 +117,8 @@ impl Cells {
         if let (Some(line), Some(column), Some("src/lib.rs")) = (line, column, numbers.next())
             && let Some(text) = compiled.lines().nth(usize::saturating_sub(line, 1))
         {
-            // evcxr puts statements of cells, each from a line of its own, between lines of its own: the same text tells
-            // where it was.
+            // evcxr puts each statement of a cell on a line between lines of its own. The statement's text tells its place in the
+            // cell.
             let (indent, text) = (text.len() - text.trim_start().len(), text.trim());
             let mut same =
                 code.lines().enumerate().filter_map(|(at, l)| Some((at, l[..l.find(text)?].chars().count())));
@@ -142,7 +142,7 @@ impl Cells {
     }
 }
 
-/// A compiler's error: what, where, what to do.
+/// A compiler's error as an event: message, place, help.
 fn error_content(error: &CompilationError) -> Value {
     let mut content = json!({
         "message": error.message(),

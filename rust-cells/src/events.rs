@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Printed text counts as all there when none has come for this long.
+/// Printed text counts as complete after a pause of this length.
 const QUIET: Duration = Duration::from_millis(5);
 
 /// Sends an event.
 pub fn send(event: &Value) {
     let mut out = std::io::stdout().lock();
-    // A kernel that is gone hears nothing; reading requests ends then.
+    // A kernel that has ended receives nothing; reading of requests ends then.
     let _ = writeln!(out, "{event}");
     let _ = out.flush();
 }
@@ -27,7 +27,7 @@ pub struct Printed {
 }
 
 impl Printed {
-    /// Passes on lines from now on.
+    /// Starts to pass on lines.
     pub fn new(stdout: Receiver<String>, stderr: Receiver<String>) -> Self {
         let printed =
             Printed { passing: Arc::default(), stderr: stderr.clone(), count: Arc::default(), last: Arc::default() };
@@ -62,7 +62,7 @@ impl Printed {
         printed
     }
 
-    /// Waits until what was printed is passed on.
+    /// Waits until everything printed so far is passed on.
     pub fn finish(&self) {
         loop {
             let before = self.count.load(Ordering::SeqCst);
@@ -74,7 +74,7 @@ impl Printed {
         }
     }
 
-    /// The last line that was printed to stderr.
+    /// The last line on stderr.
     pub fn last_remark(&self) -> String {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,4 +1,4 @@
-//! Stopping a cell: while it is compiled, the compiler is stopped; while it runs, the process that runs it.
+//! Stopping a cell: during compilation the compiler is stopped, during a run the process that runs the cell.
 
 use serde_json::Value;
 use std::path::PathBuf;
@@ -6,21 +6,21 @@ use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Between two tries to stop what runs.
+/// The time between two attempts to stop a cell.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The time after which a cell that does not stop is left to the kernel, which kills this program.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// What is evaluated now.
+/// The current evaluation.
 #[derive(Default)]
 pub struct Now {
-    /// The request, while one is evaluated.
+    /// The request's id; none between requests.
     pub id: Option<Value>,
-    /// Whether it was asked to stop.
+    /// Whether a stop was requested.
     pub stopped: bool,
 }
 
-/// Stops what is evaluated.
+/// Stops the current evaluation.
 #[derive(Clone)]
 pub struct Interrupter {
     now: Arc<Mutex<Now>>,
@@ -29,17 +29,17 @@ pub struct Interrupter {
 }
 
 impl Interrupter {
-    /// An interrupter of cells that run in `process` and are marked by the file `running` while they do.
+    /// An interrupter for cells that run in `process`; the file `running` exists while one runs.
     pub fn new(process: Arc<Mutex<Child>>, running: PathBuf) -> Self {
         Interrupter { now: Arc::default(), process, running }
     }
 
-    /// What is evaluated now.
+    /// The current evaluation.
     pub fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops the request `id` (any, where it is null), from a thread of its own; nothing happens where it has ended.
+    /// Stops the request `id` (any, where it is null) from a new thread; does nothing where the request has ended.
     pub fn stop(&self, id: &Value) {
         let this = self.clone();
         let id = id.clone();
@@ -62,7 +62,7 @@ impl Interrupter {
         });
     }
 
-    /// Ends the process that runs cells, with what it started itself.
+    /// Kills the process that runs cells, and the processes that it started.
     fn kill_process(&self) {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(process.try_wait(), Ok(None)) {
@@ -71,7 +71,7 @@ impl Interrupter {
     }
 }
 
-/// Cells run in a process group of their own, whose number is their process's.
+/// Cells run in a process group of their own, whose id is that of their process.
 fn kill_group(leader: u32) {
     if let Ok(group) = libc::pid_t::try_from(leader) {
         // SAFETY: a system call without memory; the group is the cells' own, which has not been waited for.

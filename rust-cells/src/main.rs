@@ -13,11 +13,11 @@ use std::io::BufRead;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 
-/// Which requests and events are spoken; the kernel asks for the same.
+/// The version of the protocol of requests and events; the kernel requires the same.
 const PROTOCOL: u64 = 1;
 
 fn main() {
-    // The process that runs cells, and evcxr's wrapper around rustc, are this program too.
+    // This program is also the process that runs cells, and evcxr's wrapper around rustc.
     evcxr::runtime_hook();
     let Some(folder) = std::env::args_os().nth(1).map(PathBuf::from) else {
         eprintln!("convscope-evcxr {}: started by convscope's kernel for `%%rust` cells", env!("CARGO_PKG_VERSION"));
@@ -36,7 +36,7 @@ fn main() {
                 (Some(request), _) => drop(requests.send(request)),
             }
         }
-        // The kernel is gone: what runs has to end, so that the folder can be removed.
+        // The kernel has ended: the evaluation has to end, so that the folder can be removed.
         drop(requests);
         if let Some(interrupter) = interrupter {
             interrupter.stop(&Value::Null);
@@ -51,6 +51,6 @@ fn main() {
         }
         Err(message) => events::send(&json!({ "event": "unable", "message": message })),
     }
-    // Nobody is left to hear of a folder that stays.
+    // Nobody is left to read an error.
     let _ = std::fs::remove_dir_all(&folder);
 }

@@ -1,10 +1,10 @@
-//! What a cell's source defines: its functions, for `%%rust --fn`.
+//! The functions that a cell's source defines, for `%%rust --fn`.
 
 use ra_ap_syntax::ast::{HasGenericParams, HasModuleItem, HasName, Item};
 use ra_ap_syntax::{AstNode, Edition, SourceFile};
 use serde_json::{Value, json};
 
-/// The functions that a cell defines at its top: names, numbers of parameters, heads and doc comments.
+/// The functions at the top level of a cell: names, numbers of parameters, heads and doc comments.
 pub fn functions(code: &str) -> Vec<Value> {
     let file = SourceFile::parse(code, Edition::Edition2024).tree();
     let functions = file.items().filter_map(|item| match item {
@@ -33,7 +33,7 @@ pub fn functions(code: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Where a function's name stands in its first line, from 1.
+/// The column of a function's name in its first line, from 1.
 fn column(text: &str, name: &str) -> usize {
     let line = text.lines().find(|l| l.contains("fn ")).unwrap_or("");
     line.find(&format!("fn {name}")).map_or(1, |at| line[..at + 3].chars().count() + 1)

@@ -1,18 +1,18 @@
 //! The allocator: how long it keeps freed pages before it returns them to the system, and transparent huge pages.
 //!
 //! Large pages save a tenth of the time of passes over many weights. But on a virtual machine the host often clears them only
-//! when they are first touched, which was two thirds of the time of a process with one short task. So processes begin with
+//! when they are first touched, which took two thirds of the time of a process with one short task. So processes begin with
 //! small pages.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Options of mimalloc, whose binding names none.
+/// mimalloc's option for the purge delay, which the binding does not name.
 const PURGE_DELAY: i32 = 15;
-/// A delay that does not end.
+/// The purge delay that means never.
 const NEVER: std::ffi::c_long = -1;
-/// A process that works longer than this gets large pages.
-const SHORT: Duration = Duration::from_secs(2);
+/// The run time after which a process gets large pages.
+const SHORT_RUN: Duration = Duration::from_secs(2);
 
 /// Whether pages stay small.
 static SMALL: AtomicBool = AtomicBool::new(false);
@@ -20,21 +20,21 @@ static SMALL: AtomicBool = AtomicBool::new(false);
 /// Keeps freed memory for the next tensors instead of returning it and faulting it in again; pages are small at first.
 pub fn retain_freed() {
     return_after(10_000);
-    large(false);
-    // Without room for one more thread they stay small.
+    set_large_pages(false);
+    // Without memory for another thread, pages stay small.
     let _ = std::thread::Builder::new().name("pages".into()).stack_size(64 << 10).spawn(|| {
-        std::thread::sleep(SHORT);
+        std::thread::sleep(SHORT_RUN);
         if !SMALL.load(Ordering::Relaxed) {
-            large(true);
-            // What is free by now is handed back, and large when it is used again.
+            set_large_pages(true);
+            // Free memory is returned now, and is in large pages when it is used again.
             // SAFETY: the allocator's own call for it, from any thread.
             unsafe { libmimalloc_sys::mi_collect(true) };
         }
     });
 }
 
-/// For processes with little memory: freed memory is returned when the next few passes did not use it, and pages stay small,
-/// so that unused memory is not kept; passes are 10 to 20 % slower.
+/// For processes with little memory: freed memory is returned when the next few passes do not use it, and pages stay small, so
+/// that unused memory is not kept; passes are 10 to 20 % slower.
 pub fn return_early() {
     SMALL.store(true, Ordering::Relaxed);
     return_after(100);
@@ -45,8 +45,8 @@ pub fn stop_returning() {
     return_after(NEVER);
 }
 
-/// Whether pages that are touched from now on are large where they can be.
-fn large(yes: bool) {
+/// Sets whether pages touched from now on are large where possible.
+fn set_large_pages(yes: bool) {
     // SAFETY: tells the kernel about this process, with no pointer in it; where it refuses, pages stay as they are.
     #[cfg(target_os = "linux")]
     unsafe {

@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines come at most this often, and not before the work has taken this long.
-const PAUSE: Duration = Duration::from_secs(5);
+/// The least time between two lines, and before the first one.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reports progress.
 pub struct Bars {
@@ -23,12 +23,12 @@ struct State {
 }
 
 impl Bars {
-    /// Bars or lines where `on`; nothing otherwise.
+    /// Bars or lines where `on`; no report otherwise.
     pub fn new(on: bool) -> Self {
         Bars { on, terminal: std::io::stderr().is_terminal(), state: Mutex::default() }
     }
 
-    /// `done` of `total` steps of `label`; a total of 0 is a remark and no loop.
+    /// Reports `done` of `total` steps of `label`; with a total of 0, `label` is a message.
     pub fn progress(&self, label: &str, done: usize, total: usize) {
         if !self.on {
             return;
@@ -37,12 +37,12 @@ impl Bars {
             self.clear();
             return super::terminal::print_err(label);
         }
-        let label = &*super::terminal::harmless(label);
+        let label = &*super::terminal::escape_controls(label);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.terminal { state.bar(label, done, total) } else { state.line(label, done, total) }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bar) = state.bar.take() {
@@ -80,7 +80,7 @@ impl State {
         self.label = label.to_string();
         match self.said {
             _ if begun => self.said = Some(now),
-            Some(last) if now.duration_since(last) < PAUSE => {}
+            Some(last) if now.duration_since(last) < LINE_INTERVAL => {}
             _ => {
                 super::terminal::print_err(&format!("{label}: {done} of {total}"));
                 self.said = Some(now);

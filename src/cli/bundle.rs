@@ -1,14 +1,14 @@
 //! `convscope bundle`: one archive with a locked script, its modules, inputs, outputs and report, the same bytes each time.
 
 use super::INTERRUPTED;
-use super::lock::not_made;
+use super::lock::print_failure;
 use super::sealed::SealArgs;
 use super::terminal::{Mode, Terminal, print_err, print_out};
 use super::verify::refused;
 use clap::Args;
 use convscope_dsl::run::bundle::files;
 use convscope_dsl::run::locking::lock_file;
-use convscope_dsl::run::verdict::judged;
+use convscope_dsl::run::verdict::judge;
 use convscope_dsl::run::{Ended, LockedRun, Locking, Made, Status};
 use convscope_engine::limits::set_memory;
 use convscope_engine::run::archive;
@@ -48,7 +48,7 @@ impl Bundle {
             print_err(&format!("`{}` has no lock yet: locking it", self.what.display()));
             let made = Locking { progress: !self.quiet, ..Locking::of(&self.what, &allowed) }.make(&terminal)?;
             if !matches!(made, Made::Lock(..)) {
-                return Ok(not_made(&made));
+                return Ok(print_failure(&made));
             }
         }
         let locked = match LockedRun::at(&self.what, None, &allowed) {
@@ -62,7 +62,7 @@ impl Bundle {
                 return Err(Error::value(format!("the script ended with an error\n{}", failure.said.trim_end())));
             }
         };
-        let verdict = judged(&locked, &left)?;
+        let verdict = judge(&locked, &left)?;
         if verdict.status != Status::Same {
             let culprit = verdict.culprit.map_or(String::new(), |c| format!("`{c}`: "));
             return Err(Error::value(format!(

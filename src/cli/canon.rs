@@ -12,12 +12,12 @@ use index::{Paper, page};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The functions that the scripts share.
+/// The functions that the papers' scripts share.
 const SHARED: &str = include_str!("../../scripts/canon/canon.rhai");
 
 macro_rules! papers {
     ($($name:literal: $title:literal,)+) => {
-        /// Each paper's name, what it is, and its script.
+        /// Each paper's name, title and script.
         const PAPERS: &[(&str, &str, &str)] =
             &[$(($name, $title, include_str!(concat!("../../scripts/canon/", $name, ".rhai")))),+];
     };
@@ -171,7 +171,7 @@ fn paper(name: &str) -> Result<(&'static str, &'static str, &'static str)> {
     })
 }
 
-/// A path that is there, from the root on, since a script's paths are those of its own folder; other texts as they are.
+/// The absolute path where the file exists, since a script's paths are relative to its own folder; other texts unchanged.
 fn absolute(path: &Path) -> String {
     let there = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     there.to_string_lossy().into_owned()

@@ -4,8 +4,8 @@
 use super::terminal::print_err;
 use clap::Args;
 use convscope_dsl::run::Run;
+use convscope_dsl::run::request::ClusterRequest;
 use convscope_dsl::run::source::absolute;
-use convscope_dsl::run::states::ClusterRequest;
 use convscope_engine::params::{Params as _, Value};
 use convscope_engine::states::StateFile;
 use convscope_engine::table::ClusterOptions;
@@ -14,12 +14,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The program that is looked for beside this one and on the PATH, unless `CONVSCOPE_CLUSTER` names its path.
+/// The program's name. It is looked for beside this one and on the PATH, unless `CONVSCOPE_CLUSTER` has its path.
 const PROGRAM: &str = "convscope-cluster";
-/// The states of a run, in its folder until its report is there.
-const STATES: &str = "cluster.state";
+/// The file of a run's states in its output folder, until the report is written.
+const STATES_FILE: &str = "cluster.state";
 
-/// A cluster, and how images are divided among its tasks.
+/// A cluster, and the division of images among its tasks.
 #[derive(Args, Clone)]
 pub struct ClusterArgs {
     /// Evaluate the images of the script's data sets on the cluster whose scheduler listens at this address; needs the program
@@ -41,7 +41,7 @@ pub struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// The request to the cluster, where one is named.
+    /// The request to the cluster, where one is given.
     pub fn request(&self, run: &Run, job: &Job) -> Result<Option<ClusterRequest>> {
         let Some(address) = &self.cluster else { return Ok(None) };
         let mut options = ClusterOptions::default();
@@ -65,13 +65,13 @@ impl ClusterArgs {
     }
 }
 
-/// Has a cluster compute the states of a script's questions.
+/// Computes the states of a script's questions on a cluster.
 ///
 /// # Errors
-/// Where the program is not there, or it fails.
-pub fn ask(request: &ClusterRequest, quiet: bool) -> Result<StateFile> {
-    let program = found()?;
-    let out = request.place.outputs.join(STATES);
+/// Where the program is missing or fails.
+pub fn compute_states(request: &ClusterRequest, quiet: bool) -> Result<StateFile> {
+    let program = find_program()?;
+    let out = request.place.outputs.join(STATES_FILE);
     std::fs::create_dir_all(&request.place.outputs).map_err(|e| Error::io(&request.place.outputs, &e))?;
     let ClusterRequest { address, options, source, .. } = request;
     let mut command = Command::new(&program);
@@ -108,9 +108,9 @@ pub fn ask(request: &ClusterRequest, quiet: bool) -> Result<StateFile> {
     }
 }
 
-/// Removes the states of a run whose report is there.
-pub fn forget(outputs: &Path) {
-    let states = outputs.join(STATES);
+/// Removes the states of a run after its report is written.
+pub fn remove_states(outputs: &Path) {
+    let states = outputs.join(STATES_FILE);
     if let Err(e) = std::fs::remove_file(&states)
         && e.kind() != std::io::ErrorKind::NotFound
     {
@@ -118,8 +118,8 @@ pub fn forget(outputs: &Path) {
     }
 }
 
-/// The program: where `CONVSCOPE_CLUSTER` says, beside this one, or on the PATH.
-fn found() -> Result<PathBuf> {
+/// The program: `CONVSCOPE_CLUSTER`, beside this one, or on the PATH.
+fn find_program() -> Result<PathBuf> {
     if let Some(said) = std::env::var_os("CONVSCOPE_CLUSTER") {
         let said = PathBuf::from(said);
         return match said.is_file() {

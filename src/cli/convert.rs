@@ -24,7 +24,7 @@ pub struct Convert {
 }
 
 impl Convert {
-    /// Writes the other form.
+    /// Writes the converted file.
     pub fn main(self) -> Result<()> {
         let kind = |path: &Path| path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_string();
         let other = match kind(&self.from).as_str() {
@@ -61,7 +61,7 @@ impl Convert {
         Ok(())
     }
 
-    /// Runs the cells and puts what they printed and showed into the notebook.
+    /// Runs the cells and writes their outputs into the notebook.
     fn run(&self, text: &str, notebook: &mut Value) -> Result<()> {
         let source = Source::of("notebook", &self.from.display().to_string(), text.to_string(), folder(&self.from))?;
         let out = super::out_folder(None, &self.from.file_stem().unwrap_or_default().to_string_lossy());

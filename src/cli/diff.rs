@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub struct Diff {
     /// A lock, a bundle, a report, a run's folder, or a script (which is run).
     a: PathBuf,
-    /// Another.
+    /// The second run, given in the same way.
     b: PathBuf,
     /// The folder for diff.html and its figures [default: convscope-out/diff].
     #[arg(long, short)]
@@ -35,7 +35,7 @@ pub struct Diff {
 }
 
 impl Diff {
-    /// Draws; the exit code.
+    /// Draws the comparison; returns the exit code.
     pub fn main(self) -> Result<u8> {
         super::pass_signals_on();
         set_memory(self.memory << 20);
@@ -71,7 +71,7 @@ impl Diff {
         Ok(0)
     }
 
-    /// The outputs with all their values: those that a bundle holds, else those of a new run; nothing where the user stopped it.
+    /// The outputs with all values: a bundle's, else those of a new run; none where the user stopped it.
     fn outputs(&self, what: &Path) -> Result<Option<Outputs>, Refusal> {
         let terminal = Terminal::new(Mode::Record, !self.quiet);
         let both = format!("diff {}", quoted(&self.a.display().to_string()));

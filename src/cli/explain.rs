@@ -29,7 +29,7 @@ pub struct Explain {
     #[arg(long, value_name = "NAME")]
     head: Option<String>,
     /// What another input of the net is held at: an image, or a .npy file of one sample; may be repeated.
-    #[arg(long, value_name = "NAME=FILE", value_parser = held)]
+    #[arg(long, value_name = "NAME=FILE", value_parser = input_and_file)]
     given: Vec<(String, String)>,
     /// The folder for the report [default: convscope-out/explain-IMAGE].
     #[arg(long, short)]
@@ -49,7 +49,7 @@ impl Explain {
         let given = self.flags.given();
         let (class, head) = (self.class.as_deref(), self.head.as_deref());
         let question = Question { net: &self.net, given, image, class, head, held: &self.given };
-        // The net is looked at before the script runs it.
+        // The net is loaded before the script runs.
         self.work.bare_job()?;
         let (source, notes) = question.script(&print_err)?;
         notes.iter().for_each(|n| print_err(&format!("note: {n}")));
@@ -63,15 +63,15 @@ impl Explain {
     }
 }
 
-/// An input's name and a file, as `--given` takes them.
-fn held(text: &str) -> Result<(String, String), String> {
+/// Parses `--given`: an input's name and a file.
+fn input_and_file(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_string(), file.to_string())),
         _ => Err("say NAME=FILE: an input's name, and an image or a .npy file".into()),
     }
 }
 
-/// A net as a title names it: a path by its file, without folders and ending.
+/// The net's name in titles: of a path, the file's stem.
 fn net_name(net: &str) -> String {
     let path = Path::new(net);
     match path.is_file() {

@@ -21,7 +21,7 @@ pub struct Fmt {
 }
 
 impl Fmt {
-    /// Formats them; the exit code. Files that do not parse are left unchanged; the others are formatted all the same.
+    /// Formats the files; returns the exit code. Files that do not parse are left unchanged; the others are formatted all the same.
     pub fn main(self) -> Result<u8> {
         let session = Session::new(Job::new(), Arc::new(Silent));
         let given = if self.files.is_empty() { vec![PathBuf::from(".")] } else { self.files };
@@ -34,7 +34,7 @@ impl Fmt {
             for file in found {
                 let ended = match file == Path::new("-") {
                     true => piped(&session, self.check),
-                    false => one(&session, &file, self.check),
+                    false => format_file(&session, &file, self.check),
                 };
                 match ended {
                     Ok(true) => {}
@@ -50,8 +50,8 @@ impl Fmt {
     }
 }
 
-/// Lays out a file; whether it is as it should be.
-fn one(session: &Session, file: &Path, check: bool) -> std::result::Result<bool, Box<Diagnostic>> {
+/// Formats a file; returns whether it was formatted already.
+fn format_file(session: &Session, file: &Path, check: bool) -> std::result::Result<bool, Box<Diagnostic>> {
     let failed = |e: Error| Box::new(Diagnostic::of(e));
     if file.extension().is_some_and(|e| e == "ipynb") {
         let error = Error::value(format!("`{}` is a notebook, no script", file.display()));
@@ -94,7 +94,7 @@ fn piped(session: &Session, check: bool) -> std::result::Result<bool, Box<Diagno
     }
 }
 
-/// The scripts in a folder and those within it, sorted; what is hidden and what runs wrote is left out.
+/// The scripts in a folder and its sub-folders, sorted; hidden files and the output folders of runs are left out.
 fn scripts(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_path_buf()];

@@ -40,7 +40,7 @@ enum What {
 }
 
 impl Models {
-    /// Prints them.
+    /// Prints the nets.
     pub fn main(self) -> Result<()> {
         let architectures: Vec<_> = zoo::ARCHITECTURES.iter().map(|a| (a.name, a.paper)).collect();
         if self.json {
@@ -76,7 +76,7 @@ impl Models {
 }
 
 impl Fetch {
-    /// Gets it and says where it is.
+    /// Downloads the net and prints its path.
     pub fn main(self) -> Result<()> {
         let path = fetch::fetch(&self.name, &print_err)?;
         print_out(&format!("{}\n", path.display()));
@@ -85,7 +85,7 @@ impl Fetch {
 }
 
 impl Cache {
-    /// Lists or clears it.
+    /// Lists or clears the cache.
     pub fn main(self) -> Result<()> {
         let (files, verb) = match self.what {
             What::List => (cache_list()?, "in"),

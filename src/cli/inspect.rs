@@ -23,7 +23,7 @@ pub struct Inspect {
 }
 
 impl Inspect {
-    /// Prints it.
+    /// Prints the net.
     pub fn main(self) -> Result<()> {
         let net = load_model(&self.net, &self.flags.options()?, Path::new(""), &print_err)?;
         let summary = net.summary();

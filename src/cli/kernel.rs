@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The prefix of environment variables that set parameters: `CONVSCOPE_PARAM_patch=16`.
-const PARAMETER: &str = "CONVSCOPE_PARAM_";
+const PARAMETER_PREFIX: &str = "CONVSCOPE_PARAM_";
 
 /// Install, run or uninstall the Jupyter kernel.
 #[derive(Args)]
@@ -80,7 +80,7 @@ struct Start {
 }
 
 impl Kernel {
-    /// Does it.
+    /// Runs the sub-command.
     pub fn main(self) -> Result<()> {
         match self.action {
             Action::Install(install) => install.main(),
@@ -131,7 +131,7 @@ impl Start {
         let job = self.work.bare_job()?;
         let params: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| {
-                Some((name.to_str()?.strip_prefix(PARAMETER)?.to_string(), value.into_string().ok()?))
+                Some((name.to_str()?.strip_prefix(PARAMETER_PREFIX)?.to_string(), value.into_string().ok()?))
             })
             .collect();
         convscope_kernel::serve(&self.connection_file, job.signal.clone(), move |output| {

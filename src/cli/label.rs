@@ -128,7 +128,7 @@ impl Label {
         Ok(0)
     }
 
-    /// Serves a page until Ctrl-C; `about` says what of.
+    /// Serves a page until Ctrl-C; `about` is printed with the address.
     fn serve(&self, page: Page, out: &Path, about: &str) -> Result<()> {
         let stop = Stop::default();
         let signalled = stop.clone();

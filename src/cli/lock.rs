@@ -9,7 +9,7 @@ use convscope_dsl::run::locking::{lock_file, report};
 use convscope_dsl::run::script::copy_folder;
 use convscope_dsl::run::{Locking, Made, Source};
 use convscope_engine::run::Finished;
-use convscope_engine::run::output::KEPT;
+use convscope_engine::run::output::MAX_KEPT_VALUES;
 use convscope_engine::{Result, atomic};
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub struct LockScript {
     #[arg(long, short)]
     out: Option<PathBuf>,
     /// The most values of an array that the lock keeps in full, by which a difference is located; of longer ones it keeps some.
-    #[arg(long, default_value_t = KEPT, value_name = "N")]
+    #[arg(long, default_value_t = MAX_KEPT_VALUES, value_name = "N")]
     values: usize,
     /// Print the lock.
     #[arg(long)]
@@ -36,7 +36,7 @@ pub struct LockScript {
 }
 
 impl LockScript {
-    /// Locks; the exit code.
+    /// Locks the script; returns the exit code.
     pub fn main(self) -> Result<u8> {
         super::pass_signals_on();
         let locking = Locking {
@@ -51,7 +51,7 @@ impl LockScript {
         };
         let (lock, left) = match locking.make(&Terminal::new(Mode::Record, !self.work.quiet))? {
             Made::Lock(lock, left) => (lock, left),
-            other => return Ok(not_made(&other)),
+            other => return Ok(print_failure(&other)),
         };
         let source = Source::read(&self.script)?;
         let out = own_out_folder(self.out.as_ref(), &source.name)?;
@@ -60,7 +60,7 @@ impl LockScript {
         if self.json {
             print_out(&(lock.text()? + "\n"));
         } else if !self.work.quiet {
-            say_held(&left);
+            print_seal(&left);
             print_out(&format!(
                 "{}: {} outputs, {} inputs, {} nets, the same on {:?} threads\n",
                 lock_file(&self.script).display(),
@@ -74,15 +74,15 @@ impl LockScript {
     }
 }
 
-/// Reports which rules of the seal the kernel enforced for a run's process.
-pub fn say_held(left: &Finished) {
+/// Prints which rules of the seal the kernel enforced for a run's process.
+pub fn print_seal(left: &Finished) {
     if let Some(held) = left.held {
         print_err(&held.to_string());
     }
 }
 
-/// Says why there is no lock; the exit code.
-pub fn not_made(made: &Made) -> u8 {
+/// Prints why no lock was made; returns the exit code.
+pub fn print_failure(made: &Made) -> u8 {
     match made {
         Made::Lock(..) => 0,
         Made::Usage(error) => {

@@ -15,7 +15,7 @@ pub struct Man {
 }
 
 impl Man {
-    /// Prints or writes them.
+    /// Prints or writes the pages.
     pub fn main(self) -> Result<()> {
         let mut command = Arguments::command();
         command.build();

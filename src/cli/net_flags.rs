@@ -15,18 +15,18 @@ impl NetFlags {
     /// The options.
     ///
     /// # Errors
-    /// Where a value does not fit.
+    /// Where a value is invalid.
     pub fn options(&self) -> Result<LoadOptions> {
         LoadOptions::from_json(&self.given)
     }
 
-    /// What was given, as `load_model`'s option map names it.
+    /// The given options, named as in `load_model`'s option map.
     pub fn given(&self) -> &Map<String, Value> {
         &self.given
     }
 }
 
-/// A flag's text as the option's value: JSON where it is JSON, numbers between commas or an x as a list, else a text.
+/// The value of a flag's text: JSON where it parses, a list where numbers stand between commas or `x`, else a text.
 fn value(text: &str) -> Value {
     if let Ok(value) = serde_json::from_str::<Value>(text)
         && !value.is_string()

@@ -17,7 +17,7 @@ pub struct Doc {
 }
 
 impl Doc {
-    /// Prints it.
+    /// Prints the reference.
     pub fn main(self) -> Result<()> {
         let reference = Session::new(Job::new(), Arc::new(Silent)).reference();
         let text = match (&self.name, self.json) {

@@ -42,20 +42,20 @@ Ctrl-C stops what runs; the session goes on.
 ";
 
 impl Repl {
-    /// Runs lines until the user goes.
+    /// Runs lines until the user ends the session.
     pub fn main(self) -> Result<()> {
         let job = self.work.bare_job()?;
         let signal = job.signal.clone();
         ctrlc::set_handler(move || signal.stop()).map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
         let screen = Arc::new(Screen {
             terminal: Terminal::new(Mode::Plain, !self.work.quiet),
-            pictures: self.pictures.settled(),
+            pictures: self.pictures.resolved(),
             style: style(),
         });
         let session = Session::new(job, screen.clone());
         session.set_params(self.params.map());
         let mut lines = Lines { session: Rc::new(RefCell::new(session)), screen, count: 0 };
-        if std::io::stdin().is_terminal() { lines.edited(self.work.quiet) } else { lines.piped() }
+        if std::io::stdin().is_terminal() { lines.run_editor(self.work.quiet) } else { lines.run_pipe() }
     }
 }
 
@@ -76,7 +76,7 @@ impl Screen {
         print_out(&picture.unwrap_or_else(|| text(shown, &self.style)));
     }
 
-    /// An artifact as the codes that make this terminal show it, where it can and there is something to see.
+    /// The terminal codes that draw an artifact; none where the terminal cannot, or the artifact has no figure.
     fn picture(&self, artifact: &Artifact) -> Option<String> {
         if !artifact.is_drawn() || !self.pictures.is_exact() {
             return None;
@@ -117,17 +117,17 @@ struct Lines {
 }
 
 impl Lines {
-    /// Reads lines with an editor.
-    fn edited(&mut self, quiet: bool) -> Result<()> {
+    /// Reads lines in a line editor.
+    fn run_editor(&mut self, quiet: bool) -> Result<()> {
         let broken = |e: ReadlineError| Error::internal(format!("the terminal: {e}"));
         let config = Config::builder().history_ignore_space(true).max_history_size(10_000).map_err(broken)?;
-        // Tab writes what all candidates share, and lists them where that is nothing.
+        // Tab completes the common prefix of all candidates; where there is none, it lists them.
         let config = config.completion_type(CompletionType::List).build();
         let mut editor: Editor<Assistant, FileHistory> = Editor::with_config(config).map_err(broken)?;
         editor.set_helper(Some(Assistant::new(self.session.clone(), self.screen.style.colour)));
         let history = convscope_kernel::history::file().map(|f| f.with_file_name("repl.txt"));
         if let Some(file) = &history {
-            // There is none the first time.
+            // The first session has no history file.
             let _ = editor.load_history(file);
         }
         if !quiet {
@@ -136,9 +136,9 @@ impl Lines {
         loop {
             match editor.readline(&format!("[{}] ", self.count + 1)) {
                 Ok(line) => {
-                    // A line that is not remembered is no reason to stop.
+                    // A line that is not added to the history is no reason to stop.
                     let _ = editor.add_history_entry(line.as_str());
-                    if self.line(&line) {
+                    if self.execute_line(&line) {
                         break;
                     }
                 }
@@ -148,30 +148,30 @@ impl Lines {
             }
         }
         if let Some(file) = history {
-            keep(&mut editor, &file)?;
+            save_history(&mut editor, &file)?;
         }
         Ok(())
     }
 
-    /// Reads lines from a pipe; a cell ends where it is whole.
-    fn piped(&mut self) -> Result<()> {
+    /// Reads lines from a pipe; a cell ends where it is complete.
+    fn run_pipe(&mut self) -> Result<()> {
         let mut cell = String::new();
         for line in std::io::stdin().lock().lines() {
             cell += &line.map_err(|e| Error::io("stdin", &e))?;
             cell.push('\n');
             let waits = self.session.borrow().completeness(&cell) == convscope_dsl::inspect::Completeness::Incomplete;
-            if !waits && self.line(&std::mem::take(&mut cell)) {
+            if !waits && self.execute_line(&std::mem::take(&mut cell)) {
                 return Ok(());
             }
         }
         if !cell.trim().is_empty() {
-            self.line(&cell);
+            self.execute_line(&cell);
         }
         Ok(())
     }
 
-    /// Does what a line says; whether it was the last.
-    fn line(&mut self, line: &str) -> bool {
+    /// Executes a line; returns whether it ends the session.
+    fn execute_line(&mut self, line: &str) -> bool {
         let line = line.trim();
         match line.strip_prefix('?').or_else(|| line.strip_suffix('?')) {
             Some(name) => self.explain(name.trim()),
@@ -201,7 +201,7 @@ impl Lines {
     fn explain(&self, name: &str) {
         match self.session.borrow().inspect(name, name.len()) {
             Some(text) => print_out(&text),
-            None => print_err(&format!("nothing is known of `{name}`; `convscope doc` lists all there is")),
+            None => print_err(&format!("no `{name}` is known; `convscope doc` lists everything")),
         }
     }
 
@@ -214,7 +214,7 @@ impl Lines {
 }
 
 /// Writes the history to its file.
-fn keep(editor: &mut Editor<Assistant, FileHistory>, file: &PathBuf) -> Result<()> {
+fn save_history(editor: &mut Editor<Assistant, FileHistory>, file: &PathBuf) -> Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
     }

@@ -1,15 +1,15 @@
 //! `convscope run` and `convscope eval`: a script with its report, figures and manifest; a line.
 
-use super::cluster::{ClusterArgs, ask, forget};
+use super::cluster::{ClusterArgs, compute_states, remove_states};
 use super::sealed::{SealArgs, seal_here};
-use super::shard::given;
+use super::shard::ledger_of_files;
 use super::terminal::{Mode, Terminal, print_err, print_out, style, text};
 use super::{FAILED, INTERRUPTED, Params, RunArgs, USAGE, out_folder};
 use clap::Args;
 use convscope_dsl::run::states::{facts, ledger_of};
 use convscope_dsl::run::{Executed, Recording, Run, Source, values};
 use convscope_dsl::{CellResult, Diagnostic, Place, Session};
-use convscope_engine::run::output::KEPT;
+use convscope_engine::run::output::MAX_KEPT_VALUES;
 use convscope_engine::{Error, Job, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,20 +46,20 @@ pub struct RunScript {
     pub(super) unsealed: bool,
     #[command(flatten)]
     pub(super) sealing: SealArgs,
-    /// The seal of this process, as the one that started it says.
+    /// The seal of this process, given by the process that started it.
     #[arg(long, hide = true)]
     seal: Option<String>,
-    /// The inputs lie in the working folder, wherever the script lies.
+    /// The inputs are in the working folder, wherever the script is.
     #[arg(long, hide = true)]
     here: bool,
-    /// The requirements of the front matter have been checked.
+    /// The requirements of the front matter have been checked already.
     #[arg(long, hide = true)]
     checked: bool,
     /// The folder for the record from which another process makes a lock.
     #[arg(long, hide = true)]
     record: Option<PathBuf>,
     /// The most values of an array that the record keeps.
-    #[arg(long, hide = true, default_value_t = KEPT)]
+    #[arg(long, hide = true, default_value_t = MAX_KEPT_VALUES)]
     values: usize,
     #[command(flatten)]
     pub(super) params: Params,
@@ -81,18 +81,19 @@ pub struct Eval {
 impl RunScript {
     /// Runs the script.
     pub fn main(self) -> Result<u8> {
-        // First of all: the kernel's part of a seal holds for the threads that are started after it.
+        // The seal comes first: its part in the kernel holds for threads that start after it.
         if let Some(seal) = &self.seal {
             seal_here(seal, self.work.quiet || self.record.is_some())?;
         } else if self.sealed || self.is_packed() {
-            return self.elsewhere();
+            return self.run_in_process();
         } else {
-            self.sealing.is_unsealed()?;
+            self.sealing.check_unsealed()?;
         }
-        self.sealing.hold_offline();
+        self.sealing.apply_offline();
         let mut source = Source::read(&self.script)?;
         if self.record.is_some() || self.here {
-            // Who asks for a record, or runs what was packed, has checked what must hold, and stands in the folder of the inputs.
+            // A process that records, or that runs a bundle or report, works in the folder of the inputs; the process that
+            // started it has checked the requirements.
             source.file = source.digested().path;
             source.folder = PathBuf::new();
         } else if !self.checked {
@@ -108,7 +109,7 @@ impl RunScript {
         let place = Place { inputs: source.folder.clone(), outputs: out_folder(self.out.as_ref(), &source.name) };
         let run = Run { title: source.name.clone(), source, place, params };
         match &self.record {
-            Some(folder) => hand_over(&run, &self.work, self.values, folder),
+            Some(folder) => write_for_parent(&run, &self.work, self.values, folder),
             None => {
                 let recording = Recording { whole: self.arrays, last: self.last, ..Recording::default() };
                 run_by(&run, &self.work, self.json, recording, (&self.states, Some(&self.cluster)))
@@ -118,7 +119,7 @@ impl RunScript {
 }
 
 impl Eval {
-    /// Runs the line.
+    /// Evaluates the line.
     pub fn main(self) -> Result<u8> {
         let mode = if self.work.quiet { Mode::Quiet } else { Mode::Plain };
         let terminal = Arc::new(Terminal::new(mode, !self.work.quiet));
@@ -133,7 +134,7 @@ impl Eval {
     }
 }
 
-/// Runs a script and writes its folder, with the numbers behind what it showed where all of them are kept; the exit code.
+/// Runs a script and writes its folder, with the arrays of what it showed where requested; returns the exit code.
 pub fn run_script(run: &Run, work: &RunArgs, json: bool, recording: Recording) -> Result<u8> {
     run_by(run, work, json, recording, (&[], None))
 }
@@ -152,10 +153,10 @@ fn run_by(
     };
     let mut job = work.with(&run.source.front).job()?;
     if !states.is_empty() {
-        job = job.with_ledger(given(run, states)?);
+        job = job.with_ledger(ledger_of_files(run, states)?);
     }
     if let Some(request) = cluster.map(|c| c.request(run, &job)).transpose()?.flatten() {
-        let states = ask(&request, work.quiet)?;
+        let states = compute_states(&request, work.quiet)?;
         job = job.with_ledger(ledger_of(facts(run)?, vec![(request.address, states)]));
     }
     run.make_folder()?;
@@ -175,13 +176,13 @@ fn run_by(
     }
     let code = exit_code(run, &executed);
     if code == 0 {
-        forget(&run.place.outputs);
+        remove_states(&run.place.outputs);
     }
     Ok(code)
 }
 
-/// Runs a script for another process, which finds what it left in `folder`; the exit code.
-fn hand_over(run: &Run, work: &RunArgs, values: usize, folder: &Path) -> Result<u8> {
+/// Runs a script for the parent process, which reads the results from `folder`; returns the exit code.
+fn write_for_parent(run: &Run, work: &RunArgs, values: usize, folder: &Path) -> Result<u8> {
     let recording = Recording { values, whole: true, inside: true, last: false };
     let job = work.with(&run.source.front).job()?;
     let executed = execute(run, job, work.quiet, Mode::Record, recording)?;
@@ -211,7 +212,7 @@ pub(super) fn exit_code(run: &Run, executed: &Executed) -> u8 {
     ended(&executed.result)
 }
 
-/// Says what went wrong, if something did; the exit code.
+/// Prints the error, where there is one; returns the exit code.
 fn ended(result: &CellResult) -> u8 {
     if result.interrupted {
         return INTERRUPTED;

@@ -1,4 +1,4 @@
-//! The permissions of a sealed run besides its script's folder, as given on the command line, and runs in a sealed process.
+//! The permissions of a sealed run beyond its script's folder, given on the command line, and runs in a sealed process.
 
 use super::run::RunScript;
 use super::terminal::{Mode, Terminal, print_err};
@@ -29,7 +29,7 @@ pub struct SealArgs {
 }
 
 impl SealArgs {
-    /// What is allowed; `command` is the command so far, which hints go on from.
+    /// The permissions; `command` is the command line that hints repeat.
     pub fn allowed(&self, command: &str, what: &Path) -> Allowed {
         let mut command = format!("convscope {command} {}", quoted(&what.display().to_string()));
         for input in &self.input {
@@ -41,11 +41,11 @@ impl SealArgs {
         Allowed { command, inputs: self.input.clone(), fetch: self.allow_fetch, offline: self.offline }
     }
 
-    /// Checks that no option is given that only a sealed run obeys.
+    /// Checks that no option of sealed runs is given without a seal.
     ///
     /// # Errors
-    /// Where something is.
-    pub fn is_unsealed(&self) -> Result<()> {
+    /// Where one is given.
+    pub fn check_unsealed(&self) -> Result<()> {
         if self.input.is_empty() && !self.allow_fetch {
             return Ok(());
         }
@@ -53,15 +53,15 @@ impl SealArgs {
         Err(Error::value(message).hint("give `--sealed`, too"))
     }
 
-    /// Holds `--offline` in this process.
-    pub fn hold_offline(&self) {
+    /// Applies `--offline` to this process.
+    pub fn apply_offline(&self) {
         if self.offline {
             go_offline();
         }
     }
 }
 
-/// Seals this process as the one that started it says; to be done before there are threads.
+/// Seals this process by the parent's seal; to be called before threads start.
 pub fn seal_here(text: &str, quiet: bool) -> Result<()> {
     let seal: Seal = serde_json::from_str(text).map_err(|e| Error::value(format!("--seal: {e}")))?;
     children::end_with_parent();
@@ -73,16 +73,16 @@ pub fn seal_here(text: &str, quiet: bool) -> Result<()> {
 }
 
 impl RunScript {
-    /// Whether what is to be run is somebody's bundle or report.
+    /// Whether the input is a bundle or a report, made by someone else.
     pub fn is_packed(&self) -> bool {
         let ending = self.script.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
         matches!(ending.as_deref(), Some("zip" | "html"))
     }
 
-    /// Runs it in a process of its own, sealed unless asked otherwise; the exit code.
-    pub fn elsewhere(&self) -> Result<u8> {
+    /// Runs the script in a process of its own, sealed unless `--unsealed`; returns the exit code.
+    pub fn run_in_process(&self) -> Result<u8> {
         if self.unsealed {
-            self.sealing.is_unsealed()?;
+            self.sealing.check_unsealed()?;
         }
         super::pass_signals_on();
         if let Some(memory) = self.work.memory {
@@ -139,7 +139,7 @@ impl RunScript {
             command.args([flag, number.to_string().as_str()]);
         }
         let terminal = Terminal::new(Mode::Plain, !self.work.quiet);
-        // The process stands where this one does: paths in its messages are as the user would write them.
+        // The process works in this one's folder, so that paths in its messages are as the user would write them.
         let sealing = Sealing { asks: true, base: PathBuf::new(), ..sealing };
         let write: [&Path; 1] = [&out];
         let sealed = Sealed { script, write: &write, sealing: (!self.unsealed).then_some(&sealing) };

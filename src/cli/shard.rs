@@ -10,7 +10,7 @@ use convscope_dsl::run::states::{facts, keeps_none, ledger_of};
 use convscope_dsl::run::{Recording, Run, Source, engine};
 use convscope_engine::accumulators::Covered;
 use convscope_engine::run::{Lock, Numerics};
-use convscope_engine::states::{Entry, Ledger, Listing, StateFile};
+use convscope_engine::states::{Ledger, Listing, StateEntry, StateFile};
 use convscope_engine::table::index;
 use convscope_engine::{Error, Result};
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ fn range(text: &str) -> std::result::Result<Range<usize>, String> {
 impl Shard {
     /// Computes the states; the exit code.
     pub fn main(self) -> Result<u8> {
-        let locked = locked(&self.script)?;
+        let locked = script_and_lock(&self.script)?;
         let script = locked.as_ref().map_or(&self.script, |(script, _)| script);
         let source = Source::read(script)?;
         source.check(None)?;
@@ -110,14 +110,14 @@ impl Shard {
         let facts = facts(run)?;
         let (part, listing) = match &self.shards {
             Some(list) => {
-                let (part, listing) = listed(list, self.range.clone())?;
+                let (part, listing) = images_of_shards(list, self.range.clone())?;
                 (Some(part), Some(listing))
             }
             None => (self.images.clone(), None),
         };
         let folder = Ledger::folder_of(&self.out);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
-        // An earlier state under this name is gone on with; one of another script or engine is refused by name.
+        // An existing state under this name is continued; one of another script or engine is refused.
         let given = match self.out.is_file() {
             true => vec![(self.out.display().to_string(), StateFile::read(&self.out)?)],
             false => Vec::new(),
@@ -131,7 +131,7 @@ impl Shard {
 }
 
 /// The images of some shards of a list.
-fn listed(list: &Path, range: Option<Range<usize>>) -> Result<(Range<usize>, Listing)> {
+fn images_of_shards(list: &Path, range: Option<Range<usize>>) -> Result<(Range<usize>, Listing)> {
     let place = list.display().to_string();
     let listed = index::decode(&place)?.ok_or_else(|| {
         Error::format(format!("`{place}` is no list of shards")).hint("`convscope index SOURCE -o FILE` writes one")
@@ -154,18 +154,18 @@ fn listed(list: &Path, range: Option<Range<usize>>) -> Result<(Range<usize>, Lis
     Ok((part, Listing { file: list.to_path_buf(), source, images }))
 }
 
-/// The ledger of a run that is given states.
-pub fn given(run: &Run, states: &[PathBuf]) -> Result<Arc<Ledger>> {
+/// The ledger of a run from given states.
+pub fn ledger_of_files(run: &Run, states: &[PathBuf]) -> Result<Arc<Ledger>> {
     let read = |path: &PathBuf| Ok((path.display().to_string(), StateFile::read(path)?));
     let given = states.iter().map(read).collect::<Result<Vec<_>>>()?;
     Ok(ledger_of(facts(run)?, given))
 }
 
-/// The states of a file in words: a line a question, the gaps where they are wanted.
+/// The states of a file in words: a line for each question, with the gaps where requested.
 pub fn states_text(file: &StateFile, gaps: bool) -> Result<String> {
     let mut out = format!("{} questions\n", file.entries.len());
     for (i, entry) in file.entries.iter().enumerate() {
-        let Entry { question, broken, .. } = entry;
+        let StateEntry { question, broken, .. } = entry;
         let seen = Covered::of(&entry.covered)?.count();
         out += &format!("  {} {} of {}: {seen} of {} images", i + 1, question.probe, question.subject, question.images);
         if broken.count > 0 {
@@ -182,8 +182,8 @@ pub fn states_text(file: &StateFile, gaps: bool) -> Result<String> {
     Ok(out)
 }
 
-/// The script beside a lock, and the lock, where a lock is named.
-fn locked(path: &Path) -> Result<Option<(PathBuf, Lock)>> {
+/// The script and the lock, where a lock is given.
+fn script_and_lock(path: &Path) -> Result<Option<(PathBuf, Lock)>> {
     let Some(stem) = path.to_str().and_then(|p| p.strip_suffix(".lock.json")) else { return Ok(None) };
     let beside = ["rhai", "ipynb"].map(|end| PathBuf::from(format!("{stem}.{end}")));
     let script = beside.iter().find(|p| p.is_file()).ok_or_else(|| {

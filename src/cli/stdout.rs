@@ -1,5 +1,5 @@
-//! A closed stdout (`>&-`): what is written to it is lost, which must be an error. Before `main` the standard library opens
-//! `/dev/null` in its place, so that it is looked at before that.
+//! A closed stdout (`>&-`): what is written to it is lost, which must be an error. The standard library opens `/dev/null` in its
+//! place before `main`, so this module checks before that.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,7 @@ pub fn was_closed() -> bool {
     CLOSED.load(Ordering::Relaxed)
 }
 
-/// Runs before `main` and before the standard library looks after the descriptors.
+/// Runs before `main` and before the standard library opens missing descriptors.
 #[cfg(unix)]
 #[used]
 #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
@@ -25,7 +25,7 @@ extern "C" fn look() {
     CLOSED.store(flags == -1, Ordering::Relaxed);
 }
 
-/// Puts a pipe without a reader in the place of a stdout that was closed: writing to it fails, here and in processes that inherit it.
+/// Replaces a stdout that was closed by a pipe without a reader: writing to it fails, here and in processes that inherit it.
 /// Where no pipe can be made, `/dev/null` stays.
 pub fn replace_closed() {
     #[cfg(unix)]

@@ -1,12 +1,12 @@
 //! A script's output in a terminal: results on stdout, everything else on stderr. Where stdout cannot be written (its reader
-//! is gone, its disk is full) the work continues and saves its files, and the program ends with an error; a script that prints
+//! has ended, the disk is full), the work continues and saves its files, and the program ends with an error; a script that prints
 //! without end is stopped.
 
 use super::bars::Bars;
 use super::{cluster, stdout};
-use convscope_dsl::run::states::ClusterRequest;
+use convscope_dsl::run::request::ClusterRequest;
 use convscope_dsl::{Output, Shown};
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use convscope_engine::show::{TextStyle, to_text};
 use convscope_engine::states::StateFile;
 use convscope_engine::{Error, Kind, Result, seal};
@@ -15,62 +15,62 @@ use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Why stdout could not be written, the first time that it could not.
-static LOST: OnceLock<std::io::Error> = OnceLock::new();
+/// The first error of writing to stdout.
+static STDOUT_ERROR: OnceLock<std::io::Error> = OnceLock::new();
 
-/// Texts for stdout that were lost.
+/// The number of failed writes to stdout.
 static FAILED_WRITES: AtomicU64 = AtomicU64::new(0);
 
-/// How many may be lost before the work is stopped: more than any script that ends is expected to print.
+/// The number of failed writes at which the work is stopped: more than a script is expected to print.
 const MOST_FAILED_WRITES: u64 = 100_000;
 
-/// What stops the work.
-static WORK: OnceLock<Signal> = OnceLock::new();
+/// The signal that stops the work.
+static INTERRUPT: OnceLock<StopSignal> = OnceLock::new();
 
-/// Writes results to stdout; [`lost`] returns the error where that failed.
+/// Writes results to stdout; [`stdout_error`] returns the error where that failed.
 pub fn print_out(text: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(e) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        LOST.get_or_init(|| e);
+        STDOUT_ERROR.get_or_init(|| e);
         if FAILED_WRITES.fetch_add(1, Ordering::Relaxed) >= MOST_FAILED_WRITES
-            && let Some(signal) = WORK.get()
+            && let Some(signal) = INTERRUPT.get()
         {
             signal.stop();
         }
     }
 }
 
-/// Stops the work by `signal` when more than [`MOST_FAILED_WRITES`] texts for stdout were lost.
-pub fn stop_when_nobody_reads(signal: &Signal) {
-    WORK.get_or_init(|| signal.clone());
+/// Stops the work by `signal` after more than [`MOST_FAILED_WRITES`] failed writes to stdout.
+pub fn stop_when_nobody_reads(signal: &StopSignal) {
+    INTERRUPT.get_or_init(|| signal.clone());
 }
 
-/// Whether the work was stopped because nobody reads what it prints.
-pub fn has_given_up() -> bool {
+/// Whether the work was stopped because stdout has no reader.
+pub fn was_stopped() -> bool {
     FAILED_WRITES.load(Ordering::Relaxed) > MOST_FAILED_WRITES
 }
 
-/// The error where something for stdout was lost.
-pub fn lost() -> Option<Error> {
+/// The error of writing to stdout, where one occurred.
+pub fn stdout_error() -> Option<Error> {
     let hint = "what was saved is there; only what was printed is lost";
     let why = |e: &std::io::Error| if stdout::was_closed() { "stdout is closed".to_string() } else { e.to_string() };
-    LOST.get().map(|e| Error::new(Kind::Io, format!("the output could not be written: {}", why(e))).hint(hint))
+    STDOUT_ERROR.get().map(|e| Error::new(Kind::Io, format!("the output could not be written: {}", why(e))).hint(hint))
 }
 
 /// Writes a line to stderr; its control characters are written out.
 pub fn print_err(text: &str) {
-    print_coloured(&harmless(text));
+    print_coloured(&escape_controls(text));
 }
 
-/// The same with codes that colour it.
+/// The same without escaping, for text with colour codes.
 pub fn print_coloured(text: &str) {
     let mut out = std::io::stderr().lock();
     let _ = writeln!(out, "{text}");
 }
 
-/// The text with control characters written out, but for ends of lines and tabs: names and texts of strangers would have a
-/// terminal change its title, its clipboard or what was said before.
-pub fn harmless(text: &str) -> Cow<'_, str> {
+/// The text with control characters escaped, except line ends and tabs: text from others could change the terminal's title or
+/// clipboard, or overwrite earlier output.
+pub fn escape_controls(text: &str) -> Cow<'_, str> {
     let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if !text.contains(obeyed) {
         return Cow::Borrowed(text);
@@ -81,26 +81,26 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
 
 /// A script's text as it is, or with its control characters escaped where the script is untrusted.
 fn printed(text: &str) -> Cow<'_, str> {
-    if seal::is_held() { harmless(text) } else { Cow::Borrowed(text) }
+    if seal::is_held() { escape_controls(text) } else { Cow::Borrowed(text) }
 }
 
-/// What stdout can do.
+/// The text style that stdout supports.
 pub fn style() -> TextStyle {
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let width = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).filter(|w| (40..=400).contains(w));
     TextStyle { colour, width: width.unwrap_or(100) }
 }
 
-/// Where printed and shown things go.
+/// What goes to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// All to stdout.
+    /// Everything.
     Plain,
     /// Only what `print` writes.
     Quiet,
     /// Nothing: stdout is for JSON; what `print` writes goes to stderr.
     Json,
-    /// Nothing: all is recorded for another process.
+    /// Nothing: everything is recorded for the parent process.
     Record,
 }
 
@@ -113,12 +113,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// An output of that mode; `progress` says whether progress is reported.
+    /// An output in this mode; `progress` says whether progress is reported.
     pub fn new(mode: Mode, progress: bool) -> Self {
         Terminal { mode, style: style(), bars: Bars::new(progress), progress }
     }
 
-    /// Ends a progress bar that is still drawn.
+    /// Removes a progress bar.
     pub fn finish(&self) {
         self.bars.clear();
     }
@@ -160,9 +160,9 @@ impl Output for Terminal {
 
     fn ask(&self, prompt: &str) -> Result<String> {
         self.bars.clear();
-        // Of a sealed process the person sits in front of the one that started it.
+        // The user of a sealed process sits at the process that started it.
         if seal::is_held() {
-            return seal::ask_person(&harmless(prompt));
+            return seal::ask_person(&escape_controls(prompt));
         }
         let mut err = std::io::stderr().lock();
         let _ = err.write_all(prompt.as_bytes()).and_then(|()| err.flush());
@@ -181,7 +181,7 @@ impl Output for Terminal {
     }
 
     fn cluster(&self, request: &ClusterRequest) -> Result<Option<StateFile>> {
-        // What is locked or verified is computed here, by one process.
+        // A run for a lock or a verdict is computed here, by one process.
         if self.mode == Mode::Record {
             return Ok(None);
         }
@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn control_characters_are_written_out() {
-        assert_eq!(harmless("a\tb\u{e9}\nc"), "a\tb\u{e9}\nc");
+        assert_eq!(escape_controls("a\tb\u{e9}\nc"), "a\tb\u{e9}\nc");
         assert_eq!(
-            harmless("\x1b]0;x\x07\r\n\u{9b}2J\r\0"),
+            escape_controls("\x1b]0;x\x07\r\n\u{9b}2J\r\0"),
             r"\u{1b}]0;x\u{7}".to_string() + "\n" + r"\u{9b}2J\u{d}\u{0}"
         );
     }

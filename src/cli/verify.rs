@@ -1,13 +1,12 @@
 //! `convscope verify`: runs a locked script again and compares its outputs; the exit code is the verdict.
 
-use super::lock::say_held;
+use super::lock::print_seal;
 use super::sealed::SealArgs;
-use super::terminal::{Mode, Terminal, harmless, print_err, print_out};
+use super::terminal::{Mode, Terminal, escape_controls, print_err, print_out};
 use super::{FAILED, INTERRUPTED};
 use clap::Args;
-use convscope_dsl::run::locked_run::check_own_outputs;
-use convscope_dsl::run::verdict::{failed, judged};
-use convscope_dsl::run::{Ended, LockedRun, Refusal, Status, Verdict};
+use convscope_dsl::run::verdict::{failed, judge};
+use convscope_dsl::run::{Ended, LockedRun, Refusal, Status, Verdict, check_own_outputs};
 use convscope_engine::limits::set_memory;
 use convscope_engine::{Error, Result};
 use std::path::PathBuf;
@@ -52,7 +51,7 @@ impl Verify {
             print_out(&(text + "\n"));
         } else if !self.quiet {
             let text = verdict.text();
-            if verdict.status == Status::Same { print_out(&harmless(&text)) } else { print_err(text.trim_end()) }
+            if verdict.status == Status::Same { print_out(&escape_controls(&text)) } else { print_err(text.trim_end()) }
         }
         Ok(verdict.code)
     }
@@ -68,15 +67,15 @@ impl Verify {
             Ended::Failed(failure) => Some(failed(&locked, &failure)),
             Ended::Done(left) => {
                 if progress {
-                    say_held(&left);
+                    print_seal(&left);
                 }
-                Some(judged(&locked, &left)?)
+                Some(judge(&locked, &left)?)
             }
         })
     }
 }
 
-/// The exit code of another command that was refused; the message goes to stderr.
+/// The exit code of another command that was refused; prints the message to stderr.
 pub fn refused(refusal: Refusal) -> Result<u8> {
     match refusal {
         Refusal::Error(error) => Err(error),

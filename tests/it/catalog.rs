@@ -11,7 +11,7 @@ use convscope_engine::params::Value;
 use convscope_engine::probe::{Entry, Family};
 use convscope_engine::probes::catalog;
 use convscope_engine::show::figure::page;
-use convscope_engine::show::scene::{Item, Letters};
+use convscope_engine::show::scene::{Letters, SceneItem};
 use convscope_engine::show::{Look, alt, to_html};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -110,8 +110,11 @@ fn every_figure_is_legible() {
             let looks = [None, Some(648.0), Some(420.0), Some(312.0)];
             for look in looks.map(|width| Look { width, ..Look::default() }) {
                 let scene = page(&(*artifact).clone().with_look(look)).unwrap();
-                let texts: Vec<&Letters> =
-                    scene.items.iter().filter_map(|i| if let Item::Letters(l) = i { Some(l) } else { None }).collect();
+                let texts: Vec<&Letters> = scene
+                    .items
+                    .iter()
+                    .filter_map(|i| if let SceneItem::Letters(l) = i { Some(l) } else { None })
+                    .collect();
                 let at =
                     |l: &Letters| format!("\"{}\" at {:?}, {} x {} px", l.text, l.bounds(), scene.width, scene.height);
                 for (i, a) in texts.iter().enumerate() {

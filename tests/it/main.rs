@@ -11,6 +11,7 @@ mod reference;
 mod book;
 mod canon;
 mod catalog;
+mod circles;
 mod cli;
 mod damaged;
 mod examples;

@@ -38,7 +38,7 @@ fn commands_explain_list_and_quit() {
     for said in ["patch", "net: a net", "net: net", "Ctrl-D"] {
         assert!(out.contains(said), "{said}: {out}");
     }
-    assert!(err.contains("nothing is known of `zzz`"), "{err}");
+    assert!(err.contains("no `zzz` is known"), "{err}");
     assert!(!out.ends_with("5\n"), "a line was run after the end");
 }
 

@@ -230,7 +230,7 @@ fn hang() -> i64 {
     assert_eq!((answer.result(), answer.stream("stdout").as_str()), (Some("36.0"), "before\npower 2\nafter\n"));
     assert_eq!(front.value("let sum = 0; for i in 0..300 { sum += small(i % 4); } sum"), "450");
     assert!(fails(&mut front, "small(4)").contains("`small`: too large"));
-    assert!(fails(&mut front, "energy(\"x\", 1)").contains("a tensor is asked for, got a text"));
+    assert!(fails(&mut front, "energy(\"x\", 1)").contains("expected a tensor, got a text"));
     assert!(fails(&mut front, "seventh([1])").contains("panicked: index out of bounds"));
     assert_eq!(
         front.value("let said = 0; try { small(9); } catch (e) { said = e.message; } said"),

@@ -6,7 +6,7 @@ mod places;
 #[cfg(target_os = "linux")]
 mod signals;
 
-use convscope::run::{Input, Lock, archive};
+use convscope::run::{InputFile, Lock, archive};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -263,7 +263,7 @@ fn nothing_in_a_lock_leads_out_of_its_folder() {
         mend();
     }
     for path in ["../out/secret.csv", "/etc/hostname"] {
-        let input = Input { path: path.into(), blake3: "0".repeat(64), bytes: 1, content: None, license: None };
+        let input = InputFile { path: path.into(), blake3: "0".repeat(64), bytes: 1, content: None, license: None };
         bench.forge(|lock| lock.inputs.push(input));
         let (code, out, err) = bench.run(&["verify", "s.lock.json"]);
         assert!(code == 1 && err.contains("lies outside of what a sealed run may read"), "{path}: {code} {out} {err}");

@@ -4,8 +4,8 @@ use convscope_engine::{Error, Result, atomic};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The address of a page, without which a client has no access. It is kept in a file, so that a page that was open when the
-/// server ended works again after a restart.
+/// The address of a page, without which a client has no access. It is kept in a file, so that an open page works again after a
+/// restart of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// The port on loopback.
@@ -15,7 +15,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address as one opens it.
+    /// The address as a URL.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/{}/", self.port, self.token)
     }
@@ -26,21 +26,21 @@ impl Address {
         host.strip_suffix(&port).is_some_and(|name| matches!(name, "127.0.0.1" | "localhost"))
     }
 
-    /// The file beside `out` that an address is kept in: `out` with `.address` behind it.
+    /// The file of an address: `out` with `.address` appended.
     pub(crate) fn file(out: &Path) -> PathBuf {
         let mut name = out.as_os_str().to_owned();
         name.push(".address");
         PathBuf::from(name)
     }
 
-    /// The address kept in `file`, where there is one.
+    /// Reads the address from `file`, where there is one.
     pub(crate) fn load(file: &Path) -> Option<Self> {
         let address: Address = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
         let hex = address.token.len() == 32 && address.token.bytes().all(|b| b.is_ascii_hexdigit());
         hex.then_some(address)
     }
 
-    /// Keeps it in `file`, which its owner alone may read from the start.
+    /// Writes the address to `file`, which only its owner may read from the start.
     pub(crate) fn store(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|e| Error::internal(e.to_string()))?;
         atomic::write_private(file, text.as_bytes())

@@ -1,4 +1,4 @@
-//! Limits on a server's connections: their number and their time. Anybody on this machine can connect, so connections that
+//! Limits on a server's connections: their number and their time. Every user of the machine can connect, so connections that
 //! are slow, silent or too many are closed, and all are closed when the server ends.
 
 use axum::Router;
@@ -16,13 +16,13 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Sleep, sleep, timeout};
 
-/// The time for a request's head to arrive after the connection or the last answer, which is also the longest idle time.
+/// The time for a request's head to arrive after the connection or the last response, which is also the longest idle time.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// The longest time for which the other side may read nothing of an answer.
+/// The longest time for which a client may read nothing of a response.
 const WRITE_TIME: Duration = Duration::from_secs(30);
-/// Bytes of a request's head at most.
+/// How many bytes a request's head may have.
 const MAX_HEAD: usize = 16 * 1024;
-/// Connections at once; the oldest makes room for one more.
+/// How many connections may be open; beyond that, the oldest is closed.
 const MAX_CONNECTIONS: usize = 256;
 
 /// The connections of a server.
@@ -34,19 +34,19 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// None yet; requests go to `service`.
+    /// No connections yet; requests go to `service`.
     pub fn new(service: Router) -> Self {
         let (ended, _) = watch::channel(false);
         Connections { service, all: JoinSet::new(), oldest_first: VecDeque::new(), ended }
     }
 
-    /// Takes connections without end.
+    /// Accepts connections for ever.
     pub async fn accept(&mut self, listener: &TcpListener) {
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => self.add(stream),
-                    // The system has no room for it just now.
+                    // The system has no file descriptors or memory for it now.
                     Err(_) => sleep(Duration::from_millis(20)).await,
                 },
                 Some(_) = self.all.join_next() => self.oldest_first.retain(|c| !c.is_finished()),
@@ -64,17 +64,17 @@ impl Connections {
         self.oldest_first.push_back(self.all.spawn(serve));
     }
 
-    /// Closes all: at once where nothing is asked, else within `grace`.
+    /// Closes all connections: idle ones at once, others within `grace`.
     pub async fn end(mut self, grace: Duration) {
         self.ended.send_replace(true);
-        // Those that take longer are dropped with the set.
+        // Connections that take longer are dropped with the set.
         let _ = timeout(grace, async { while self.all.join_next().await.is_some() {} }).await;
     }
 }
 
 /// Answers the requests of a connection.
 async fn serve(stream: TcpStream, service: Router, mut ended: watch::Receiver<bool>) {
-    // Without it small answers wait for others.
+    // Otherwise small responses would wait for more data.
     let _ = stream.set_nodelay(true);
     let stream = Patient { stream, waiting: None };
     let mut http = http1::Builder::new();
@@ -82,21 +82,21 @@ async fn serve(stream: TcpStream, service: Router, mut ended: watch::Receiver<bo
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = pin!(connection);
     tokio::select! {
-        // How it ended is no news to anybody here.
+        // How it ended is of no interest.
         _ = connection.as_mut() => return,
         _ = ended.changed() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }
 
-/// A stream that fails where the other side reads nothing for too long.
+/// A stream that fails where the client reads nothing for too long.
 struct Patient {
     stream: TcpStream,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    /// The outcome of an attempt to write; an error where it has been tried for too long.
+    /// The outcome of an attempt to write; an error where attempts have failed for too long.
     fn in_time<T>(&mut self, context: &mut Context<'_>, tried: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if tried.is_ready() {
             self.waiting = None;

@@ -17,35 +17,35 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-/// The time for answers that are under way when the server ends.
-const GRACE: Duration = Duration::from_millis(300);
-/// The time for work that does not wait for the network, so that what it writes to the disk is complete.
-const WORK: Duration = Duration::from_secs(2);
+/// The time for responses that are under way when the server ends.
+const RESPONSE_GRACE: Duration = Duration::from_millis(300);
+/// The time for work on the disk that is under way when the server ends, so that files are complete.
+const WORK_GRACE: Duration = Duration::from_secs(2);
 
 /// A page: the document that the address opens, and the routes below it.
 pub struct Page {
     /// The document.
     pub html: &'static str,
-    /// The routes that the document requests; paths are relative to the address.
+    /// The routes below the address.
     pub routes: Router,
 }
 
-/// Ends a server; clones end the same one.
+/// Stops a server; clones stop the same one.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<Notify>);
 
 impl Stop {
-    /// Ends the server at once, whatever connections are open.
+    /// Stops the server at once, also with open connections.
     pub fn stop(&self) {
         self.0.notify_one();
     }
 }
 
-/// Serves a page until `stop`; `ready` hears the address, which is kept in a file beside `out`. The port is `port`, else that
-/// of the last time, else any.
+/// Serves a page until `stop`. `ready` receives the address, which is kept in a file beside `out`. The port is `port`, else the
+/// one of the last start, else any free one.
 ///
 /// # Errors
-/// Where it cannot listen, the address cannot be kept, or `ready` fails.
+/// Where it cannot listen, the address cannot be written, or `ready` fails.
 pub fn serve(
     page: Page,
     out: &Path,
@@ -71,14 +71,14 @@ pub fn serve(
             () = stop.0.notified() => {}
         }
         drop(listener);
-        connections.end(GRACE).await;
+        connections.end(RESPONSE_GRACE).await;
         Ok(())
     });
-    runtime.shutdown_timeout(WORK);
+    runtime.shutdown_timeout(WORK_GRACE);
     served
 }
 
-/// The port asked for, else the one of the last time if it is free, else any.
+/// Listens on the given port, else on that of the last start if it is free, else on any.
 async fn listen(asked: Option<u16>, last: Option<u16>) -> Result<TcpListener> {
     let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     match (asked, last) {
@@ -94,7 +94,7 @@ async fn listen(asked: Option<u16>, last: Option<u16>) -> Result<TcpListener> {
     }
 }
 
-/// The page below its secret, with the guard before it.
+/// The page below its secret path, behind the guard.
 fn guarded(page: Page, address: &Address) -> Router {
     Router::new()
         .nest(&format!("/{}", address.token), page.routes)
@@ -102,7 +102,7 @@ fn guarded(page: Page, address: &Address) -> Router {
         .layer(from_fn_with_state(Arc::new(address.clone()), guard::check))
 }
 
-/// A route to a text that is part of the program.
+/// A route to a text that is compiled into the program.
 pub(crate) fn fixed<S: Clone + Send + Sync + 'static>(kind: &'static str, text: &'static str) -> MethodRouter<S> {
     get(move || async move { ([(header::CONTENT_TYPE, kind)], text).into_response() })
 }

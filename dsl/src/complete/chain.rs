@@ -1,5 +1,5 @@
-//! Infers the kind of value of a chain such as `net.layer("conv1").channel(3)` from the existing variables and from what
-//! the functions return, without running anything.
+//! Infers the kind of value of a chain such as `net.layer("conv1").channel(3)` from existing variables and the signatures of
+//! functions, without running anything.
 
 use crate::session::Session;
 use crate::source::{Class, Token};
@@ -67,7 +67,7 @@ fn member(session: &Session, text: &str, before: &[Token], name: &str, property:
     known.find(|f| of.as_ref().is_none_or(|k| f.belongs_to(k)))?.returns().map(normal)
 }
 
-/// The kind of a variable: of the value it has, or of what a `let` before the cursor gives it.
+/// The kind of a variable: that of its value, or of the value in a `let` before the cursor.
 fn variable(session: &Session, text: &str, tokens: &[Token], name: &str, left: usize) -> Option<String> {
     let declared = (0..tokens.len().saturating_sub(3)).rev().find(|i| {
         matches!(tokens[*i].text(text), "let" | "const")
@@ -82,7 +82,7 @@ fn variable(session: &Session, text: &str, tokens: &[Token], name: &str, left: u
     session.value_kind(name)
 }
 
-/// The index of the bracket that the last token closes.
+/// The index of the bracket that matches the last token.
 fn opening(text: &str, tokens: &[Token]) -> Option<usize> {
     let mut depth = 0usize;
     for (i, token) in tokens.iter().enumerate().rev() {
@@ -100,7 +100,7 @@ fn opening(text: &str, tokens: &[Token]) -> Option<usize> {
     None
 }
 
-/// The net that the chain at the end of `tokens` begins with, or else the last net among the variables.
+/// The net at the beginning of the chain that `tokens` end with, else the last net among the variables.
 pub fn model(session: &Session, text: &str, tokens: &[Token]) -> Option<Model> {
     let mut names = tokens.iter().rev().filter(|t| t.class == Class::Word).take(8);
     names

@@ -1,4 +1,4 @@
-//! Completion inside quotes, by the call, option or index that the text is for.
+//! Completion inside quotes, by the call, option or index that the text belongs to.
 
 use super::{Candidate, call_around, chain, map_owner};
 use crate::functions::loading;
@@ -11,7 +11,7 @@ use convscope_engine::probes::find;
 use convscope_engine::show::Table;
 use convscope_engine::{Artifact, Model};
 
-/// The candidates for a text that begins after `tokens` and reads `partial` so far.
+/// The candidates for a text that follows `tokens`; `partial` is what is typed of it.
 pub fn candidates(session: &Session, text: &str, tokens: &[Token], partial: &str) -> Vec<Candidate> {
     if tokens.last().is_some_and(|t| t.text(text) == ":") && tokens.len() > 1 {
         let option = tokens[tokens.len() - 2].text(text);
@@ -92,7 +92,7 @@ fn classes(model: &Model) -> Vec<Candidate> {
     model.card().classes.iter().map(|c| simple(&c.name, "class")).collect()
 }
 
-/// The words that an option of `load_model` takes.
+/// The words that an option of `load_model` accepts.
 fn words_of(option: &str) -> Vec<&'static str> {
     let takes = OPTIONS.iter().find(|o| o.name == option).map_or("", |o| o.takes);
     takes.split('"').skip(1).step_by(2).collect()
@@ -113,7 +113,7 @@ fn nets(session: &Session, partial: &str) -> Vec<Candidate> {
     found
 }
 
-/// Files and folders that continue a path.
+/// The files and folders with the path prefix `partial`.
 fn files(session: &Session, partial: &str) -> Vec<Candidate> {
     let folder = partial.rfind('/').map_or("", |i| &partial[..=i]);
     let inputs = session.context().place().inputs.join(folder);

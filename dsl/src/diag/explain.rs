@@ -7,15 +7,15 @@ use convscope_engine::error::{Kind, did_you_mean};
 use rhai::{Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Position};
 use std::collections::BTreeSet;
 
-/// The names that a script could have meant.
+/// The names that a script can use.
 pub struct Known<'a> {
-    /// The engine, for the names of its standard functions and types.
+    /// The engine, with its standard functions and types.
     pub engine: &'a Engine,
-    /// The functions of convscope.
+    /// convscope's functions.
     pub functions: &'a [Function],
-    /// The variables at the script's top level.
+    /// The variables of the top level.
     pub variables: Vec<String>,
-    /// The functions that the script defines, with the number of their parameters.
+    /// The script's functions with their numbers of parameters.
     pub defined: Vec<(String, usize)>,
 }
 
@@ -27,7 +27,7 @@ impl Known<'_> {
         standard.into_iter().chain(own).chain(self.defined.iter().map(|d| d.0.clone())).filter(named).collect()
     }
 
-    /// The ways of calling `name`, of convscope's functions or the script's own.
+    /// The signatures of `name`, of convscope's functions or the script's own.
     fn signatures(&self, name: &str) -> Vec<String> {
         let own = self.functions.iter().filter(|f| f.name == name && !f.property).map(|f| f.signature.to_string());
         let defined = self.defined.iter().filter(|d| d.0 == name).map(|(n, k)| match k {
@@ -40,7 +40,7 @@ impl Known<'_> {
 
 type Words = (Kind, String, Option<String>);
 
-/// Kind, message and hint of an error; `inside` names the function it happened in.
+/// Kind, message and hint of an error; `inside` is the function in which it happened.
 pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known: &Known<'_>) -> Words {
     use EvalAltResult as E;
     if let Some(error) = carried(error) {
@@ -74,7 +74,7 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
             say(Kind::NotFound, format!("no character {index} in a text of {n}"), None)
         }
         E::ErrorMismatchDataType(wanted, got, _) | E::ErrorMismatchOutputType(wanted, got, _) => {
-            say(Kind::Value, format!("{} is asked for, got {}", plain(wanted), plain(got)), None)
+            say(Kind::Value, format!("expected {}, got {}", plain(wanted), plain(got)), None)
         }
         E::ErrorFor(_) => {
             let hint = "lists, ranges (0..10), data sets, tables, tensors, maps' `.keys()` and `progress(..)` can be";
@@ -101,9 +101,9 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
                 w if w.contains("map") => "a map",
                 _ => "a text",
             };
-            say(Kind::Value, format!("{what} grew too large"), Some(crate::bounds::RAISES.into()))
+            say(Kind::Value, format!("{what} grew too large"), Some(crate::bounds::SIZE_HINT.into()))
         }
-        terminated if crate::memory::filled(terminated) => {
+        terminated if crate::memory::ran_out(terminated) => {
             let hint = "what the cell made is gone; variables of earlier cells are as they were left";
             say(Kind::Value, "the values of the script fill the memory".into(), Some(hint.into()))
         }
@@ -127,7 +127,7 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
     }
 }
 
-/// Where a comment begins that never ends, if that is what the parser stumbled over at the end of the script.
+/// The byte offset of a comment that is never closed, where that is why the parser reached the end of the script.
 pub fn unclosed_comment(source: &str, error: &EvalAltResult) -> Option<usize> {
     matches!(error, EvalAltResult::ErrorParsing(..)).then_some(())?;
     tokens(source).into_iter().find(|t| t.class == Class::Comment { closed: false }).map(|t| t.at.start)
@@ -141,15 +141,15 @@ fn thrown(value: &Dynamic) -> String {
     }
 }
 
-/// Names that people use before they make them, and how they are made.
-const USUAL: [(&str, &str); 4] = [
+/// Names that users expect to exist, each with code that makes it.
+const EXPECTED_NAMES: [(&str, &str); 4] = [
     ("net", "load_model(\"squeezenet1_1\")"),
     ("image", "load_image(\"photo.jpg\")"),
     ("data", "load_images(\"folder\")"),
     ("model", "load_model(\"squeezenet1_1\")"),
 ];
 
-/// Whether the name at a place is given a value there: `name = ..`.
+/// Whether the name at a place is assigned to: `name = ..`.
 fn assigned(source: &str, at: Position) -> bool {
     let line = at.line().and_then(|l| source.lines().nth(l - 1)).unwrap_or("");
     let rest: String = line.chars().skip(at.position().unwrap_or(1).saturating_sub(1)).collect();
@@ -174,7 +174,7 @@ fn variable(name: &str, inside: Option<&str>, assigned: bool, known: &Known<'_>)
     }
     let hint = if !known.signatures(name).is_empty() {
         Some(format!("`{name}` is a function: call it, as in `{name}()`"))
-    } else if let Some((_, made)) = USUAL.iter().find(|(usual, _)| *usual == name) {
+    } else if let Some((_, made)) = EXPECTED_NAMES.iter().find(|(usual, _)| *usual == name) {
         Some(format!("make it first: let {name} = {made}"))
     } else {
         did_you_mean(name, known.variables.iter().map(String::as_str))
@@ -184,7 +184,7 @@ fn variable(name: &str, inside: Option<&str>, assigned: bool, known: &Known<'_>)
     (Kind::NotFound, message, hint)
 }
 
-/// Whether the function at a place is called on a value: `value.name(..)`.
+/// Whether the function at a place is called as a method: `value.name(..)`.
 fn method(source: &str, at: Position) -> bool {
     let line = at.line().and_then(|l| source.lines().nth(l - 1)).unwrap_or("");
     let before: String = line.chars().take(at.position().unwrap_or(1).saturating_sub(1)).collect();
@@ -245,13 +245,13 @@ fn function(signature: &str, method: bool, known: &Known<'_>) -> Words {
     (Kind::NotFound, format!("no function `{name}`"), hint)
 }
 
-/// "it has `.a`, `.b`", of the methods and properties of a kind of value.
+/// "it has `.a`, `.b`": the methods and properties of a kind of value.
 fn members(of: &[&Function]) -> Option<String> {
     let names: BTreeSet<String> = of.iter().filter(|f| f.name != "[]").map(|f| format!("`.{}`", f.name)).collect();
     (!names.is_empty()).then(|| format!("it has {}", names.into_iter().collect::<Vec<_>>().join(", ")))
 }
 
-/// rhai's words: "Unknown property 'x' - a getter is not registered for type 'net'".
+/// Rewords "Unknown property 'x' - a getter is not registered for type 'net'".
 fn property(text: &str, known: &Known<'_>) -> Words {
     let quoted: Vec<&str> = text.split('\'').skip(1).step_by(2).collect();
     let [name, kind] = quoted[..] else { return (Kind::Value, lower(text), None) };
@@ -269,7 +269,7 @@ fn parsing(error: &ParseErrorType, source: &str) -> Words {
         return (Kind::Format, "a comment `/*` that does not end".into(), Some("close it with `*/`".into()));
     }
     if let P::BadInput(LexError::Runtime(text)) = error
-        && text.starts_with(crate::compiled::TOO_MANY)
+        && text.starts_with(crate::compiled::TOO_MANY_NAMES)
     {
         let hint = "declare variables in functions or blocks of their own; read large maps from a file";
         return (Kind::Value, text.clone(), Some(hint.into()));
@@ -321,7 +321,7 @@ fn symbol_hint(mark: &str) -> Option<String> {
     }
 }
 
-/// The same words beginning with a small letter and without a full stop; quotes as in all messages.
+/// The text with a lower-case first letter and without a full stop; quotes as in other messages.
 fn lower(text: &str) -> String {
     let text = text.trim().trim_end_matches('.').replace('\'', "`");
     let mut chars = text.chars();

@@ -1,11 +1,11 @@
-//! Finds the part of the source that an error is about: from rhai's position to the argument, option or call that is meant.
+//! Finds the source range that an error is about: from rhai's position to the argument, option or call.
 
 use crate::fault::carried;
 use crate::source::{Class, Token, closing, tokens};
 use rhai::EvalAltResult;
 use std::ops::Range;
 
-/// The bytes to underline for an error whose place begins at byte `at`.
+/// The byte range to underline for an error at byte `at`.
 pub fn span(source: &str, at: usize, error: &EvalAltResult, message: &str) -> Range<usize> {
     let tokens = tokens(source);
     let Some(first) = tokens.iter().position(|t| t.at.end > at) else {
@@ -47,7 +47,7 @@ pub fn span(source: &str, at: usize, error: &EvalAltResult, message: &str) -> Ra
     }
 }
 
-/// Where a name stands within a back-quoted text: rhai names the place of the text only.
+/// The range of a name within an interpolating text; rhai gives only the position of the text.
 fn interpolated(source: &str, text: &Token, name: &str) -> Option<Range<usize>> {
     let Class::Text { .. } = text.class else { return None };
     let inside = text.text(source);
@@ -63,7 +63,7 @@ fn interpolated(source: &str, text: &Token, name: &str) -> Option<Range<usize>> 
     }
 }
 
-/// The tokens of the call that begins at `first`: its name up to its closing parenthesis.
+/// The tokens of the call that begins at `first`, up to its closing parenthesis.
 fn call(source: &str, tokens: &[Token], first: usize) -> Option<Range<usize>> {
     let open = first + 1;
     let called = tokens[first].class == Class::Word && tokens.get(open)?.text(source) == "(";

@@ -1,9 +1,9 @@
-//! Texts that go on behind a backslash at the end of a line. The language leaves out the white space of the next line up to the
-//! column below the text's first character, so that a text that moves has to take its further lines along.
+//! Texts that continue behind a backslash at a line end. The language strips the white space of the next line up to the column of
+//! the text's first character, so that the further lines of a text must move with its first.
 
 use crate::source::{Token, tokens};
 
-/// The layout `out` of the script `source`, the further lines of its texts moved as far as the texts were.
+/// The formatted script `out` of `source`, with the further lines of texts moved as far as the texts.
 pub fn moved(source: &str, out: String) -> String {
     if !source.contains("\\\n") {
         return out;
@@ -26,7 +26,7 @@ pub fn moved(source: &str, out: String) -> String {
     text
 }
 
-/// A token's text, without the white space that the language leaves out.
+/// A token's text without the white space that the language strips.
 pub fn read<'s>(token: &Token, source: &'s str) -> std::borrow::Cow<'s, str> {
     let text = token.text(source);
     if !goes_on(token, source) {
@@ -47,7 +47,7 @@ fn goes_on(token: &Token, source: &str) -> bool {
     text.starts_with('"') && text.contains("\\\n")
 }
 
-/// The text with its further lines moved from a column to another.
+/// The text with its further lines moved from column `from` to column `to`.
 fn shifted(text: &str, from: usize, to: usize) -> String {
     let mut lines = text.split("\\\n");
     let mut all = lines.next().unwrap_or_default().to_string();
@@ -65,7 +65,7 @@ fn spaces(line: &str) -> usize {
     line.chars().take_while(|c| c.is_whitespace() && *c != '\n').count()
 }
 
-/// The characters before a place in its line.
+/// The column of a byte offset, in characters.
 fn column(source: &str, at: usize) -> usize {
     let line = source[..at].rfind('\n').map_or(0, |i| i + 1);
     source[line..at].chars().count()

@@ -1,18 +1,18 @@
 //! Prints a tree of brackets: on one line where it fits, else broken from the outermost brackets inwards.
 
-use super::WIDTH;
+use super::LINE_WIDTH;
 use super::spacing::{Place, Role, places};
 use super::tree::{Group, Inside, Item, Node};
 use crate::source::Class;
 use std::cell::Cell;
 
-const STEP: usize = 4;
-/// An element that is at most so long is short: a list of many such is filled line by line.
-const SHORT: usize = 14;
-/// How many short elements make a list that is filled.
-const MANY: usize = 6;
+const INDENT: usize = 4;
+/// The width in columns up to which a list element is short.
+const MAX_SHORT_COLUMNS: usize = 14;
+/// The number of short elements from which on a list is filled line by line.
+const MIN_FILLED_ELEMENTS: usize = 6;
 
-/// The text of a script's or cell's items, each on a line of its own.
+/// The text of the items of a script or cell, each on its own line.
 pub fn printed(items: &[Item<'_>]) -> String {
     let mut printer = Printer { out: String::new(), counted: Cell::new((0, 0)) };
     printer.lines(items, 0, true);
@@ -24,13 +24,13 @@ pub fn printed(items: &[Item<'_>]) -> String {
 
 struct Printer {
     out: String,
-    /// A byte of the text, and the characters before it in its line.
+    /// A byte offset of the output and its column.
     counted: Cell<(usize, usize)>,
 }
 
 impl Printer {
     fn column(&self) -> usize {
-        // Text is only added, so that what was counted stays.
+        // The output only grows, so that the counted column stays valid.
         let (at, before) = self.counted.get();
         let more = &self.out[at..];
         let column = match more.rfind('\n') {
@@ -44,7 +44,7 @@ impl Printer {
     fn fits(&self, text: &str, rest: usize) -> bool {
         let first = text.lines().next().unwrap_or("").chars().count();
         let more = if text.contains('\n') { 0 } else { rest };
-        self.column() + first + more <= WIDTH
+        self.column() + first + more <= LINE_WIDTH
     }
 
     fn line(&mut self, indent: usize) {
@@ -52,7 +52,7 @@ impl Printer {
         self.out.extend(std::iter::repeat_n(' ', indent));
     }
 
-    /// Items, each on a line of its own; `top` says that they are the script's.
+    /// Prints items, each on its own line; `top` says that they are the script's top level.
     fn lines(&mut self, items: &[Item<'_>], indent: usize, top: bool) {
         for (i, item) in items.iter().enumerate() {
             if item.comment && !item.begins && !(top && i == 0) {
@@ -63,7 +63,7 @@ impl Printer {
                 }
                 self.line(indent);
             }
-            // At the begin of a line it would begin a cell.
+            // At the beginning of a line this comment would begin a cell.
             let marks = top && item.comment && item.nodes.first().is_some_and(|n| n.text().starts_with("// %%"));
             if marks && (self.out.is_empty() || self.out.ends_with('\n')) {
                 self.out.push(' ');
@@ -75,12 +75,12 @@ impl Printer {
     fn item(&mut self, item: &Item<'_>, indent: usize) {
         self.parts(&item.nodes, indent, item.end.len());
         if !item.end.is_empty() && item.nodes.last().is_some_and(ends_line) {
-            self.line(indent + STEP);
+            self.line(indent + INDENT);
         }
         self.out.push_str(&item.end);
     }
 
-    /// A statement, element, entry or case; `rest` columns follow on its last line.
+    /// Prints a statement, element, entry or case; `rest` columns follow on its last line.
     fn parts(&mut self, nodes: &[Node<'_>], indent: usize, rest: usize) {
         if let Some(text) = flat(nodes)
             && self.fits(&text, rest)
@@ -115,23 +115,23 @@ impl Printer {
         }
     }
 
-    /// Parts with a comment up to the end of a line among them: broken where they were.
+    /// Prints parts that include a line comment: broken where they were broken.
     fn as_they_stood(&mut self, nodes: &[Node<'_>], places: &[Place], indent: usize) {
         for (i, node) in nodes.iter().enumerate() {
             if i > 0 && (node.first().lines > 0 || ends_line(&nodes[i - 1])) {
-                self.line(indent + STEP);
+                self.line(indent + INDENT);
             } else if places[i].space {
                 self.out.push(' ');
             }
             match node {
                 Node::Leaf(leaf) => self.out.push_str(leaf.text),
-                Node::Group(group) if node.is_block() && !group.items.is_empty() => self.broken(group, indent + STEP),
-                Node::Group(group) => self.group(group, indent + STEP, 1),
+                Node::Group(group) if node.is_block() && !group.items.is_empty() => self.broken(group, indent + INDENT),
+                Node::Group(group) => self.group(group, indent + INDENT, 1),
             }
         }
     }
 
-    /// A value: operands and operators.
+    /// Prints a value with operands and operators.
     fn value(&mut self, nodes: &[Node<'_>], places: &[Place], indent: usize, rest: usize) {
         if let Some(text) = joined(nodes, places)
             && self.fits(&text, rest)
@@ -149,9 +149,9 @@ impl Printer {
         let mut start = 0;
         for cut in (0..nodes.len()).filter(|i| binary(&places[*i]) == Some(loosest)).chain([nodes.len()]) {
             let after = if cut == nodes.len() { rest } else { 0 };
-            self.value(&nodes[start..cut], &leading(&places[start..cut]), indent + STEP, after);
+            self.value(&nodes[start..cut], &leading(&places[start..cut]), indent + INDENT, after);
             if cut < nodes.len() {
-                self.line(indent + STEP);
+                self.line(indent + INDENT);
                 self.out.push_str(nodes[cut].text());
                 self.out.push(' ');
             }
@@ -159,10 +159,10 @@ impl Printer {
         }
     }
 
-    /// A value without operators: names, calls, members.
+    /// Prints a value without operators: names, calls, members.
     fn chain(&mut self, nodes: &[Node<'_>], places: &[Place], indent: usize, rest: usize) {
         let calls: Vec<usize> = (0..nodes.len()).filter(|i| is_call(&nodes[*i])).collect();
-        // A link begins at the dot before a name that is called.
+        // A link begins at the dot before a method call.
         let links: Vec<usize> = calls
             .iter()
             .filter_map(|call| call.checked_sub(2))
@@ -176,13 +176,13 @@ impl Printer {
         self.inline(&nodes[..head], &places[..head], indent, 0);
         for (i, link) in links.iter().enumerate() {
             let end = links.get(i + 1).copied().unwrap_or(nodes.len());
-            self.line(indent + STEP);
+            self.line(indent + INDENT);
             let after = if end == nodes.len() { rest } else { 0 };
-            self.inline(&nodes[*link..end], &leading(&places[*link..end]), indent + STEP, after);
+            self.inline(&nodes[*link..end], &leading(&places[*link..end]), indent + INDENT, after);
         }
     }
 
-    /// Parts one after another; brackets are broken where they do not fit.
+    /// Prints parts in sequence; brackets are broken where they do not fit.
     fn inline(&mut self, nodes: &[Node<'_>], places: &[Place], indent: usize, rest: usize) {
         for (i, node) in nodes.iter().enumerate() {
             if places[i].space {
@@ -201,8 +201,8 @@ impl Printer {
         }
     }
 
-    /// Whether the last brackets can be broken with everything before them on this line: a map, a list, a block, or a call
-    /// whose last argument ends with such.
+    /// Whether the last brackets can be broken with everything before them on the same line: a map, a list, a block, or a call
+    /// whose last argument ends with one of these.
     fn hugs(&self, nodes: &[Node<'_>], places: &[Place]) -> bool {
         let Some((Node::Group(last), before)) = nodes.split_last() else { return false };
         let Some(mut head) = joined(before, &places[..before.len()]) else { return false };
@@ -228,7 +228,7 @@ impl Printer {
                 self.broken(group, indent)
             };
         }
-        // Breaking would not make it shorter.
+        // Breaking would not shorten the line.
         if let ([item], Some(text)) = (&group.items[..], &text)
             && item.nodes.len() == 1
             && matches!(item.nodes[0], Node::Leaf(_))
@@ -263,18 +263,18 @@ impl Printer {
         self.out.push(')');
     }
 
-    /// Brackets with what they hold on lines of its own.
+    /// Prints brackets with their content on lines of its own.
     fn broken(&mut self, group: &Group<'_>, indent: usize) {
         self.out.push_str(group.open.text);
-        match filled(group) {
-            true => self.fill(&group.items, indent + STEP),
-            false => self.lines(&group.items, indent + STEP, false),
+        match is_filled(group) {
+            true => self.fill(&group.items, indent + INDENT),
+            false => self.lines(&group.items, indent + INDENT, false),
         }
         self.line(indent);
         self.out.push_str(group.close);
     }
 
-    /// Short elements, as many on a line as fit.
+    /// Prints short elements, as many per line as fit.
     fn fill(&mut self, items: &[Item<'_>], indent: usize) {
         for (i, item) in items.iter().enumerate() {
             let text = flat(&item.nodes).unwrap_or_default() + item.end.as_str();
@@ -288,7 +288,7 @@ impl Printer {
     }
 }
 
-/// The places of parts that begin a line.
+/// The places of parts at the beginning of a line.
 fn leading(places: &[Place]) -> Vec<Place> {
     let mut places = places.to_vec();
     if let Some(first) = places.first_mut() {
@@ -301,20 +301,20 @@ fn is_call(node: &Node<'_>) -> bool {
     node.group().is_some_and(|g| g.inside == Inside::Values)
 }
 
-/// Whether a part is a comment up to the end of its line.
+/// Whether a part is a line comment.
 fn ends_line(node: &Node<'_>) -> bool {
     matches!(node, Node::Leaf(leaf) if leaf.text.starts_with("//") && matches!(leaf.class, Class::Comment { .. }))
 }
 
-fn filled(group: &Group<'_>) -> bool {
+fn is_filled(group: &Group<'_>) -> bool {
     let short = |item: &Item<'_>| {
-        !item.comment && flat(&item.nodes).is_some_and(|text| text.len() <= SHORT && !text.contains('\n'))
+        !item.comment && flat(&item.nodes).is_some_and(|text| text.len() <= MAX_SHORT_COLUMNS && !text.contains('\n'))
     };
-    group.inside == Inside::Elements && group.items.len() >= MANY && group.items.iter().all(short)
+    group.inside == Inside::Elements && group.items.len() >= MIN_FILLED_ELEMENTS && group.items.iter().all(short)
 }
 
-/// What of a group stands on the line of its opening bracket when its last brackets alone are broken. `only` says that the
-/// group is all that a call is given: then its own arguments may be what is broken.
+/// The part of a group that stays on the line of its opening bracket when only its last brackets are broken. `only` says that the
+/// group is the only argument of a call: then its own arguments may be broken.
 fn opening(group: &Group<'_>, only: bool) -> Option<String> {
     if group.items.is_empty() {
         return None;
@@ -338,7 +338,7 @@ fn argument(group: &Group<'_>) -> Option<String> {
     }
     let (Node::Group(inner), front) = last.nodes.split_last()? else { return None };
     let places = places(&last.nodes);
-    // The brackets must be the whole argument, or a closure's body, not the end of a sum.
+    // The brackets must be the whole argument or a closure's body, not the last operand of an operator.
     if places.iter().any(|p| matches!(p.role, Role::Binary(_))) {
         return None;
     }
@@ -350,7 +350,7 @@ fn argument(group: &Group<'_>) -> Option<String> {
     Some(head + opening(inner, before.is_empty())?.as_str())
 }
 
-/// Parts on one line, if they may stand on one.
+/// Parts on one line; none where they need several.
 fn flat(nodes: &[Node<'_>]) -> Option<String> {
     joined(nodes, &places(nodes))
 }
@@ -370,7 +370,7 @@ fn joined(nodes: &[Node<'_>], places: &[Place]) -> Option<String> {
     Some(out)
 }
 
-/// Brackets and what they hold on one line, if they may stand on one.
+/// Brackets with their content on one line; none where they need several.
 fn bracketed(group: &Group<'_>) -> Option<String> {
     if group.broken && !group.items.is_empty() {
         return None;
@@ -378,7 +378,7 @@ fn bracketed(group: &Group<'_>) -> Option<String> {
     let mut parts = Vec::with_capacity(group.items.len());
     for item in &group.items {
         let text = flat(&item.nodes)? + item.end.as_str();
-        // A text of several lines stands alone in its brackets, if they are no call's.
+        // A text of several lines must be the only content of its brackets, except those of a call.
         if text.contains('\n') && group.inside != Inside::Values {
             return None;
         }

@@ -1,33 +1,32 @@
-//! Spaces between tokens: whether a space stands before a token, whether an operator is unary or binary, where a
-//! closure's parameters begin and end.
+//! Spaces between tokens: whether a space precedes a token, whether an operator is unary or binary, and where the parameters of
+//! a closure begin and end.
 
 use super::tree::{Inside, Node};
-use crate::complete::KEYWORDS;
-use crate::source::Class;
+use crate::source::{Class, KEYWORDS};
 
-/// What a part of a statement is.
+/// The role of a part in a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A value, a part of one, or a mark within.
+    /// A value, a part of one, or punctuation within one.
     Value,
-    /// An operator with two sides; the higher, the tighter it binds.
+    /// A binary operator with its precedence; higher binds tighter.
     Binary(u8),
-    /// What stands between values: an assignment, a keyword, a closure's parameters, a block.
+    /// Something between values: an assignment, a keyword, the parameters of a closure, a block.
     Between,
 }
 
-/// A part's role, and whether a space stands before it.
+/// A part's role, and whether a space precedes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// Whether a space stands before it.
+    /// Whether a space precedes it.
     pub space: bool,
-    /// What it is.
+    /// Its role.
     pub role: Role,
 }
 
 const ASSIGNMENTS: [&str; 13] = ["=", "+=", "-=", "*=", "/=", "%=", "**=", "<<=", ">>=", "&=", "|=", "^=", "=>"];
 
-/// How tightly rhai's operators bind, where a line may be broken before them.
+/// The precedence of rhai's binary operators, before which a line may be broken.
 fn binds(operator: &str) -> Option<u8> {
     Some(match operator {
         "||" | "|" | "^" => 30,
@@ -43,22 +42,22 @@ fn binds(operator: &str) -> Option<u8> {
     })
 }
 
-/// Whether a word orders a statement and is no value.
+/// Whether a word is a statement keyword and not a value.
 fn orders(word: &str) -> bool {
     let value = matches!(word, "true" | "false" | "this");
     !value && KEYWORDS.contains(&word) || matches!(word, "import" | "export" | "as" | "private")
 }
 
-/// Whether a part stands behind a dot.
+/// Whether a part follows a dot.
 pub fn is_member(nodes: &[Node<'_>], of: &Node<'_>) -> bool {
     let at = nodes.iter().position(|n| std::ptr::eq(n, of));
     at.and_then(|i| i.checked_sub(1)).is_some_and(|i| matches!(nodes[i].text(), "." | "?."))
 }
 
-/// The places of the parts of a statement, an element or an entry.
+/// The places of the parts of a statement, element or entry.
 pub fn places(nodes: &[Node<'_>]) -> Vec<Place> {
     let mut found = Vec::with_capacity(nodes.len());
-    // Whether a value is still to come; whether the last mark belongs to what follows; whether a closure's parameters are open.
+    // Whether a value is expected; whether the last mark is attached to what follows; whether a closure's parameters are open.
     let (mut awaits, mut sticks, mut bars) = (true, false, false);
     let mut previous: Option<&Node<'_>> = None;
     for (i, node) in nodes.iter().enumerate() {
@@ -118,7 +117,7 @@ pub fn places(nodes: &[Node<'_>]) -> Vec<Place> {
     found
 }
 
-/// Whether a space stands between two parts, as far as both alone decide it.
+/// Whether a space separates two parts, as far as the two alone decide it.
 fn apart(left: &Node<'_>, right: &Node<'_>, awaits: bool) -> bool {
     let (l, r) = (left.text(), right.text());
     let dots = |t: &str| t == ".." || t == "..=";
@@ -129,7 +128,7 @@ fn apart(left: &Node<'_>, right: &Node<'_>, awaits: bool) -> bool {
         return false;
     }
     match right.group().map(|g| g.inside) {
-        // A call or an index of the value before it.
+        // A call or an index of the value before.
         Some(Inside::Values | Inside::Elements) => awaits || left.is_block(),
         _ => true,
     }

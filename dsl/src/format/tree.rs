@@ -1,9 +1,9 @@
-//! A script as a tree of brackets, which is all that the layout needs; covers everything that the parser accepts.
+//! A script as a tree of brackets, which is all that the formatter needs; it covers everything that the parser accepts.
 
 use super::spacing;
 use crate::source::{Class, Token, tokens};
 
-/// What is in a pair of brackets.
+/// The content of a pair of brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inside {
     /// Statements: `{ }`.
@@ -18,7 +18,7 @@ pub enum Inside {
     Entries,
 }
 
-/// A token, or brackets with what they hold.
+/// A token, or brackets with their content.
 #[derive(Clone, Debug)]
 pub enum Node<'s> {
     /// A token.
@@ -27,42 +27,42 @@ pub enum Node<'s> {
     Group(Group<'s>),
 }
 
-/// A token and where it stood.
+/// A token with its position.
 #[derive(Clone, Debug)]
 pub struct Leaf<'s> {
     /// Its text.
     pub text: &'s str,
-    /// What it is.
+    /// Its class.
     pub class: Class,
-    /// Line ends before it.
+    /// The number of line ends before it.
     pub lines: usize,
-    /// Whether nothing stood between it and what came before.
+    /// Whether it follows the previous token without white space.
     pub touches: bool,
 }
 
 /// A pair of brackets.
 #[derive(Clone, Debug)]
 pub struct Group<'s> {
-    /// What it holds.
+    /// The kind of its content.
     pub inside: Inside,
     /// The opening bracket.
     pub open: Leaf<'s>,
-    /// The closing one; empty where the script ends without it.
+    /// The closing bracket; empty where the script ends without it.
     pub close: &'s str,
-    /// What stands between.
+    /// The items between the brackets.
     pub items: Vec<Item<'s>>,
-    /// Whether it has to be broken.
+    /// Whether it must be broken.
     pub broken: bool,
 }
 
-/// A statement, value, element, entry or case with what ends it; or a comment between them.
+/// A statement, value, element, entry or case with its separator; or a comment between them.
 #[derive(Clone, Debug, Default)]
 pub struct Item<'s> {
     /// Its parts.
     pub nodes: Vec<Node<'s>>,
-    /// `,` or `;`, or more of the latter.
+    /// The separator: `,`, `;` or several `;`.
     pub end: String,
-    /// Whether an empty line stood before it.
+    /// Whether an empty line preceded it.
     pub spaced: bool,
     /// Whether it began a line.
     pub begins: bool,
@@ -79,7 +79,7 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// The text of a token; that of the opening bracket of a group.
+    /// The text of a token; of a group, its opening bracket.
     pub fn text(&self) -> &'s str {
         self.first().text
     }
@@ -98,13 +98,13 @@ impl<'s> Node<'s> {
     }
 }
 
-/// The items of a script's top level.
+/// Reads the items of a script's top level.
 pub fn read(source: &str) -> Vec<Item<'_>> {
     let mut reader = Reader { source, tokens: tokens(source), at: 0 };
     let mut all = Vec::new();
     while reader.at < reader.tokens.len() {
         all.extend(reader.items(Inside::Statements));
-        // A closing bracket without an opening one; no script that the parser takes has any.
+        // A closing bracket without an opening one; no script that parses has any.
         reader.at += 1;
     }
     all
@@ -131,7 +131,7 @@ impl<'s> Reader<'s> {
         self.tokens.get(self.at).map_or("", |t| &self.source[t.at.clone()])
     }
 
-    /// What stands up to the closing bracket, which is not taken.
+    /// Reads items up to the closing bracket, which is not consumed.
     fn items(&mut self, inside: Inside) -> Vec<Item<'s>> {
         let mut items: Vec<Item<'s>> = Vec::new();
         let mut item = Item::default();
@@ -218,9 +218,9 @@ impl<'s> Reader<'s> {
         Node::Group(Group { inside, open: leaf, close, items, broken })
     }
 
-    /// Whether a statement or case that has come so far ends here without a mark: with its block.
+    /// Whether a statement or case read so far ends here without a separator, with its block.
     fn is_whole(&self, inside: Inside, nodes: &[Node<'s>]) -> bool {
-        // First what is known at once: this is asked of each part.
+        // The cheap check first: this runs for each part.
         if !nodes.last().is_some_and(Node::is_block) {
             return false;
         }
@@ -251,7 +251,7 @@ fn hangs(node: &Node<'_>) -> bool {
     matches!(leaf.class, Class::Comment { .. }) && (leaf.text.starts_with("//") || leaf.lines > 0)
 }
 
-/// Whether a value is still to come, so that a bar begins a closure.
+/// Whether a value is expected, so that a bar begins a closure.
 fn awaits(before: &[Node<'_>]) -> bool {
     match before.iter().rev().find(|n| !matches!(n.first().class, Class::Comment { .. })) {
         None => true,
@@ -260,12 +260,12 @@ fn awaits(before: &[Node<'_>]) -> bool {
     }
 }
 
-/// Whether a `switch` waits for its cases.
+/// Whether a `switch` expects its cases.
 fn switched(before: &[Node<'_>]) -> bool {
     before.iter().rev().take_while(|n| !n.is_block()).any(|n| n.text() == "switch" && !spacing::is_member(before, n))
 }
 
-/// Blocks that belong together (`if` with `else`, `try` with `catch`) are broken together.
+/// Breaks blocks that belong together (`if` with `else`, `try` with `catch`) together.
 fn join_blocks(nodes: &mut [Node<'_>]) {
     if nodes.iter().any(|n| n.is_block() && n.group().is_some_and(|g| g.broken)) {
         for node in nodes {

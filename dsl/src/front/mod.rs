@@ -21,7 +21,7 @@ mod param;
 
 use convscope_engine::error::did_you_mean;
 use convscope_engine::run::rule::Choice;
-use convscope_engine::run::{Rule, Rules};
+use convscope_engine::run::{CompareRule, CompareRules};
 use convscope_engine::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -34,46 +34,46 @@ const CLOSE: &str = "///";
 /// A script's front matter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Front {
-    /// What it is called.
+    /// The title.
     pub title: Option<String>,
-    /// What it is for.
+    /// The description.
     pub description: Option<String>,
-    /// Who wrote it.
+    /// The authors.
     pub authors: Vec<String>,
-    /// Its licence, an SPDX expression.
+    /// The licence, an SPDX expression.
     pub license: Option<String>,
-    /// When it was published, YYYY-MM-DD.
+    /// The date of publication, YYYY-MM-DD.
     pub date: Option<String>,
     /// The engine versions that it runs on.
     pub engine: Option<semver::VersionReq>,
-    /// From which all randomness follows.
+    /// The seed of all random numbers.
     pub seed: Option<u64>,
-    /// Its parameters.
+    /// The parameters.
     pub params: BTreeMap<String, Param>,
-    /// The files that it reads.
+    /// The files that the script reads.
     pub inputs: BTreeMap<String, Declared>,
-    /// MB that probes may hold at once.
+    /// The memory that probes may hold at once, MB.
     pub memory: Option<u64>,
-    /// The longest that it may take, seconds.
+    /// The time limit, seconds.
     pub seconds: Option<f64>,
-    /// How its outputs are compared.
-    pub outputs: Rules,
+    /// How outputs are compared.
+    pub outputs: CompareRules,
 }
 
 /// An input as the script declares it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declared {
-    /// BLAKE3 of its bytes, hexadecimal, with or without `blake3:` before it.
+    /// BLAKE3 of the file, hexadecimal, with or without `blake3:` before it.
     #[serde(default)]
     pub blake3: Option<String>,
-    /// Its licence.
+    /// The file's licence.
     #[serde(default)]
     pub license: Option<String>,
-    /// Where it can be had.
+    /// Where the file can be obtained.
     #[serde(default)]
     pub source: Option<String>,
-    /// Whether bundles name it by its digest instead of holding it.
+    /// Whether bundles contain only the file's digest.
     #[serde(default)]
     pub pointer: Option<bool>,
 }
@@ -114,10 +114,10 @@ enum RawInput {
 }
 
 impl Front {
-    /// The front matter of a script; nothing said where it has none.
+    /// Reads the front matter of a script; empty where the script has none.
     ///
     /// # Errors
-    /// Where it is not closed, no TOML, or says what is not understood; the message has the script's line.
+    /// Where it is not closed, no TOML, or has unknown or invalid entries; the message has the script's line.
     pub fn of(source: &str) -> Result<Self> {
         let Some((line, text)) = block(source)? else { return Ok(Front::default()) };
         let raw: Raw = toml::from_str(&text).map_err(|e| {
@@ -127,10 +127,11 @@ impl Front {
         raw.checked().map_err(|e| e.context("front matter"))
     }
 
-    /// The values that `param` returns: those of `given` where the parameter is declared so, else the defaults.
+    /// The values for `param`: the given ones, else the defaults.
     ///
     /// # Errors
-    /// Where a given one is not declared, not of its type or out of its range. Where nothing is declared, all pass.
+    /// Where a given parameter is not declared, or its value has another type or is out of range. Where no parameters are declared,
+    /// all given ones are accepted.
     pub fn params(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
         if self.params.is_empty() {
             return Ok(given.clone());
@@ -155,7 +156,7 @@ impl Front {
     }
 }
 
-/// The line, from 1, of the first line of TOML, and the TOML; a script without front matter has none.
+/// The line number of the first TOML line, from 1, and the TOML; none without front matter.
 fn block(source: &str) -> Result<Option<(usize, String)>> {
     let mut open = None;
     let mut text = String::new();
@@ -164,7 +165,7 @@ fn block(source: &str) -> Result<Option<(usize, String)>> {
         let comment = line.strip_prefix("//").map(|c| c.strip_prefix(' ').unwrap_or(c));
         match (open, comment) {
             (None, Some(c)) if c.trim() == OPEN => open = Some(i + 2),
-            // Blank lines, a shebang line, other comments and the mark of a first cell may come before.
+            // Blank lines, a shebang line, other comments and the marker of a first cell may come before.
             (None, Some(_)) => {}
             (None, None) if line.trim().is_empty() || (i == 0 && line.starts_with("#!")) => {}
             (None, None) => return Ok(None),
@@ -234,7 +235,7 @@ impl Raw {
             inputs: inputs.collect::<Result<_>>()?,
             memory: self.limits.memory,
             seconds: self.limits.seconds,
-            outputs: Rules(outputs.collect::<Result<_>>()?),
+            outputs: CompareRules(outputs.collect::<Result<_>>()?),
         })
     }
 }
@@ -247,10 +248,10 @@ fn hexadecimal(text: &str) -> Result<String> {
     Err(Error::value(format!("`{text}` is no BLAKE3 digest")).hint("64 hexadecimal digits; `b3sum FILE` prints them"))
 }
 
-/// "ulp:4", { atol = 1e-6, rtol = 1e-5 }, or { compare = "bits", elsewhere = "ignore" }.
+/// A rule: "ulp:4", { atol = 1e-6, rtol = 1e-5 }, or { compare = "bits", elsewhere = "ignore" }.
 fn choice(value: &toml::Value) -> Result<Choice> {
     let rule = |value: &toml::Value| match value {
-        toml::Value::String(text) => text.parse::<Rule>(),
+        toml::Value::String(text) => text.parse::<CompareRule>(),
         toml::Value::Table(table) => {
             let parts: Vec<String> = table.iter().map(|(k, v)| format!("{k}:{v}")).collect();
             parts.join(",").parse()
@@ -263,7 +264,7 @@ fn choice(value: &toml::Value) -> Result<Choice> {
                 return Err(Error::value(format!("beside `compare` and `elsewhere` stands `{other}`")));
             }
             Ok(Choice {
-                here: table.get("compare").map_or(Ok(Rule::Bits), rule)?,
+                here: table.get("compare").map_or(Ok(CompareRule::Bits), rule)?,
                 elsewhere: table.get("elsewhere").map(rule).transpose()?,
             })
         }
@@ -288,9 +289,9 @@ mod tests {
         let front = Front::of(SCRIPT).unwrap();
         assert!(front.engine.as_ref().unwrap().matches(&semver::Version::new(0, 1, 9)));
         assert_eq!((front.seed, front.memory, front.date.as_deref()), (Some(7), Some(512), Some("2026-01-31")));
-        assert_eq!(front.outputs.of("deep/z1.npy").here, Rule::Ulp(4));
-        assert_eq!(front.outputs.of("x").elsewhere, Some(Rule::Ignore));
-        assert_eq!(front.outputs.0[2].1.here, Rule::Close { absolute: 1e-6, relative: 1e-5 });
+        assert_eq!(front.outputs.of("deep/z1.npy").here, CompareRule::Ulp(4));
+        assert_eq!(front.outputs.of("x").elsewhere, Some(CompareRule::Ignore));
+        assert_eq!(front.outputs.0[2].1.here, CompareRule::Close { absolute: 1e-6, relative: 1e-5 });
         assert_eq!(front.inputs["cat.jpg"].pointer, Some(true));
         for crlf in [SCRIPT.replace('\n', "\r\n"), format!("// %%\n{}", &SCRIPT[SCRIPT.find("// A").unwrap()..])] {
             assert_eq!(Front::of(&crlf).unwrap(), front);

@@ -5,26 +5,26 @@ use convscope_engine::{Error, Result};
 /// A parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Param {
-    /// Its value where none is given; its type is the parameter's.
+    /// The default; its type is the parameter's.
     pub default: Value,
-    /// The least that it may be.
+    /// The least value.
     pub min: Option<f64>,
-    /// The most that it may be.
+    /// The greatest value.
     pub max: Option<f64>,
-    /// The values that it may have, where they are listed.
+    /// The allowed values, where they are listed.
     pub choices: Vec<Value>,
-    /// What it is.
+    /// The description.
     pub doc: String,
 }
 
 /// A parameter's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// true or false.
+    /// A boolean.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A number.
+    /// A floating-point number.
     Float(f64),
     /// A text.
     Text(String),
@@ -105,7 +105,7 @@ impl Value {
         }
     }
 
-    /// The text as a value of the same type.
+    /// Parses the text as a value of the same type.
     pub(super) fn like(&self, text: &str) -> Option<Value> {
         match self {
             Value::Bool(_) => match text {
@@ -119,7 +119,7 @@ impl Value {
         }
     }
 
-    /// The value as `--param` takes it.
+    /// The value in the form that `--param` takes.
     pub fn text(&self) -> String {
         match self {
             Value::Bool(b) => b.to_string(),

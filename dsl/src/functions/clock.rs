@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::library::Library;
 use std::time::Instant;
 
-/// Binds it.
+/// Binds `timestamp`.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(

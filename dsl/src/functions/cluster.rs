@@ -1,17 +1,18 @@
-//! `cluster(..)`: the script's questions about data sets are answered by many machines.
+//! `cluster(..)`: a cluster answers the script's questions about data sets.
 
 use crate::context::Context;
 use crate::convert::options;
 use crate::fault::Raise;
 use crate::library::Library;
 use crate::run::Run;
-use crate::run::states::{ClusterRequest, facts, ledger_of};
+use crate::run::request::ClusterRequest;
+use crate::run::states::{facts, ledger_of};
 use convscope_engine::params::Params;
 use convscope_engine::table::ClusterOptions;
 use convscope_engine::{Error, Result, seal};
 use rhai::Map;
 
-/// Binds it.
+/// Binds `cluster`.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
@@ -33,7 +34,7 @@ fn ask(context: &Context, address: &str, given: &Map) -> Result<()> {
     for (name, value) in options(given)? {
         chosen.set(&name, &value)?;
     }
-    // A process that looks at some images, or is given the states of all, is what a cluster's work is made of.
+    // A process with a ledger, or a sealed one, computes a task of a cluster itself.
     if context.job.ledger().is_some() || seal::is_held() {
         return Ok(());
     }

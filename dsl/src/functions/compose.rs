@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::convert::{cast, kind, number, numbers};
 use crate::fault::Raise;
 use crate::library::Library;
-use crate::output::Shown;
+use crate::shown::Shown;
 use convscope_engine::error::did_you_mean;
 use convscope_engine::params::unknown_option;
 use convscope_engine::show::{Mark, Part, Plot, Series};
@@ -16,7 +16,7 @@ pub const PLOT: [&str; 4] = ["title", "x", "y", "mark"];
 /// The options of `figure`.
 pub const FIGURE: [&str; 2] = ["title", "columns"];
 
-/// Binds them.
+/// Binds the three functions.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add(
         "plot(y: list) -> artifact",

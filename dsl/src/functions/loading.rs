@@ -1,5 +1,5 @@
-//! `load_model`, `load_image`, `load_images`, `load_signal`, `load_volume`, `load_table`, `load_tensor`, `sample_image`: what
-//! scripts begin with.
+//! The loaders: `load_model`, `load_image`, `load_images`, `load_signal`, `load_volume`, `load_table`, `load_tensor`,
+//! `sample_image`.
 
 use crate::context::Context;
 use crate::convert::options;
@@ -24,8 +24,8 @@ use convscope_engine::{Error, Model, Result, seal};
 use rhai::{Array, Dynamic, Map};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a table up to which its files are digested for the record of a run.
-const DIGESTED: u64 = 1 << 30;
+/// The size of a table, bytes, up to which its files are digested for the record of a run.
+const MAX_DIGESTED_BYTES: u64 = 1 << 30;
 
 /// Binds the loaders.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
@@ -143,7 +143,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     });
 }
 
-/// The net called so, with options as scripts give them.
+/// Loads a net by name, with options as scripts give them.
 ///
 /// # Errors
 /// As [`load_model`].
@@ -154,11 +154,11 @@ pub fn model(context: &Context, name: &str, given: &Map) -> Result<Model> {
         Some(Labels::Path(path)) => Some(path.as_str()),
         _ => None,
     };
-    // Large ONNX files keep their weights in a file beside them, under one of these names by custom.
+    // Large ONNX files keep their weights in a file beside them, usually under one of these names.
     let beside = ["data", "_data"].map(|end| format!("{name}{}{end}", if end.starts_with('_') { "" } else { "." }));
     let beside = beside.iter().map(String::as_str).filter(|_| name.ends_with(".onnx"));
     for file in [Some(name), read.weights.as_deref(), labels].into_iter().flatten().chain(beside) {
-        // Whether what a seal keeps out exists is not told either.
+        // Files that a seal excludes are not probed: their existence would be revealed.
         seal::may_read_as(&base.join(file), Path::new(file))?;
         if base.join(file).is_file() {
             context.input(file)?;
@@ -177,7 +177,7 @@ pub fn model(context: &Context, name: &str, given: &Map) -> Result<Model> {
     Ok(model)
 }
 
-/// Predictions from a file, which is noted as read.
+/// Loads predictions from a file, which is recorded as read.
 fn predictions(context: &Context, from: &str, given: &Map) -> Result<Predictions> {
     let mut classes = None;
     for (name, value) in options(given)? {
@@ -203,7 +203,7 @@ fn unknown(function: &str, name: &str, known: &[&str]) -> Error {
     Error::value(format!("`{function}` has no option `{name}`")).hint(format!("{close}it takes {}", known.join(", ")))
 }
 
-/// The data set, all its files noted as read.
+/// Loads a data set, whose files are recorded as read.
 fn data(context: &Context, from: &str, given: &Map) -> Result<Dataset> {
     let known = ["classes", "attributes", "truth", "answers", "classes_by_number", "proposals"];
     let mut files = std::collections::BTreeMap::new();
@@ -240,7 +240,7 @@ fn data(context: &Context, from: &str, given: &Map) -> Result<Dataset> {
     Ok(data)
 }
 
-/// The data set of a table. Its files are noted as read where they are local and not too many bytes to be digested.
+/// Loads the data set of a table. Its files are recorded as read where they are local and not too large to digest.
 fn table(context: &Context, names: &[String], given: &Map) -> Result<Dataset> {
     let mut asked = LoadTable::default();
     for (name, value) in options(given)? {
@@ -251,7 +251,7 @@ fn table(context: &Context, names: &[String], given: &Map) -> Result<Dataset> {
     let bytes: u64 = local.iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum();
     if local.len() < files.len() {
         context.unrepeatable("a table behind an address (`load_table`)");
-    } else if bytes > DIGESTED || local.iter().any(|path| path.is_dir()) {
+    } else if bytes > MAX_DIGESTED_BYTES || local.iter().any(|path| path.is_dir()) {
         context.unrepeatable("a table of more than 1 GB, or of a folder's images (`load_table`)");
     } else {
         context.listed(local.into_iter());
@@ -272,7 +272,7 @@ fn table(context: &Context, names: &[String], given: &Map) -> Result<Dataset> {
     of_shards(names, shards, &asked)
 }
 
-/// The options of the loader called `name`, where they are data.
+/// The options of a loader, where they are data.
 pub fn specs(name: &str) -> Option<Vec<Spec>> {
     match name {
         "shapes" => Some(Shapes::default().specs()),
@@ -307,7 +307,7 @@ fn generated(given: &Map) -> Result<Dataset> {
     shapes(&asked)
 }
 
-/// What the reference says of `load_model`: what it takes, then an option a line.
+/// The reference's text about `load_model`: what it takes, then a line for each option.
 fn doc() -> String {
     let options: String = OPTIONS.iter().map(|o| format!("\n- `{}` ({}): {}", o.name, o.takes, o.doc)).collect();
     format!(

@@ -1,4 +1,4 @@
-//! `save(value, path)`: the ending of the path says what is written; files appear whole or not at all.
+//! `save(value, path)`: the path's extension selects the format; a file is written whole or not at all.
 
 use crate::context::Context;
 use crate::convert::{cast, kind};
@@ -32,7 +32,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder `name`, made with its first file.
+    /// The folder `name`; it is made with its first file.
     pub fn new(context: &Context, name: &str) -> Self {
         Folder { context: context.clone(), name: name.trim_end_matches('/').to_string() }
     }

@@ -7,10 +7,10 @@ use convscope_engine::error::Kind;
 use convscope_engine::{Error, Result};
 use std::time::{Duration, Instant};
 
-/// The time between two checks for a request to stop.
-const GLANCE: Duration = Duration::from_millis(20);
+/// The time between two checks for a stop.
+const STOP_POLL: Duration = Duration::from_millis(20);
 
-/// Binds them.
+/// Binds the four functions.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     let output = context.output.clone();
     library.add(
@@ -38,7 +38,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.also("sleep", move |seconds: i64| sleep(&shared, seconds as f64).raise());
 }
 
-/// Waits in short steps, so that it can be stopped.
+/// Waits in short steps, between which a stop is noticed.
 fn sleep(context: &Context, seconds: f64) -> Result<()> {
     let wrong = |_| Error::value(format!("`sleep` takes a number of seconds from 0, got {seconds}"));
     let pause = Duration::try_from_secs_f64(seconds).map_err(wrong)?;
@@ -47,7 +47,7 @@ fn sleep(context: &Context, seconds: f64) -> Result<()> {
         if context.job.stopped() {
             return Err(Error::new(Kind::Interrupted, "interrupted"));
         }
-        std::thread::sleep(left.min(GLANCE));
+        std::thread::sleep(left.min(STOP_POLL));
     }
     Ok(())
 }

@@ -1,42 +1,42 @@
-//! What is declared as seen from a place: blocks within blocks, and functions, which see nothing of what is around them.
+//! Scopes: nested blocks, and functions, which do not see the names around them.
 
 use std::collections::BTreeMap;
 
-/// The scopes that are open.
+/// The open scopes.
 #[derive(Default)]
 pub struct Scopes<'s> {
     open: Vec<Scope<'s>>,
-    /// Those of functions: what is outside of the last is not seen.
+    /// The indices of function scopes: names outside of the last one are not visible.
     functions: Vec<usize>,
-    /// Where a name is declared: scope and number, the innermost last.
+    /// The declarations of a name, each as scope and number, the innermost last.
     declared: BTreeMap<&'s str, Vec<(usize, usize)>>,
 }
 
 #[derive(Default)]
 struct Scope<'s> {
     names: Vec<&'s str>,
-    /// The function that it is of.
+    /// The function whose scope it is.
     function: Option<String>,
 }
 
 impl<'s> Scopes<'s> {
-    /// How many are open.
+    /// The number of open scopes.
     pub fn depth(&self) -> usize {
         self.open.len()
     }
 
-    /// The number of a name, as seen from here.
+    /// The number of the visible declaration of a name.
     pub fn seen(&self, name: &str) -> Option<usize> {
         let (scope, found) = self.declared.get(name)?.last()?;
         (*scope >= self.functions.last().copied().unwrap_or(0)).then_some(*found)
     }
 
-    /// The function that is open.
+    /// The innermost open function.
     pub fn function(&self) -> Option<String> {
         self.open[*self.functions.last()?].function.clone()
     }
 
-    /// Begins a scope, of a function where one is named.
+    /// Begins a scope; of a function where one is named.
     pub fn enter(&mut self, function: Option<String>) {
         if function.is_some() {
             self.functions.push(self.open.len());

@@ -1,4 +1,4 @@
-//! Checks what lies beside a lock before anything runs: the script's own rules, the outputs of an earlier run, the files of a bundle.
+//! Checks the files beside a lock before anything runs: the script's rules, the outputs of an earlier run, the files of a bundle.
 
 use super::locked_run::{BUNDLE, LockedRun, Refusal, tampered};
 use super::rerun::param_text;
@@ -9,25 +9,25 @@ use convscope_engine::limits::TEXT;
 use convscope_engine::regular;
 use convscope_engine::run::array::unpack;
 use convscope_engine::run::finished::{ARRAYS, is_inside};
-use convscope_engine::run::output::KEPT;
-use convscope_engine::run::{Content, Lock, Rule, RunOutput, archive};
+use convscope_engine::run::output::MAX_KEPT_VALUES;
+use convscope_engine::run::{CompareRule, Content, Lock, RunOutput, archive};
 use convscope_engine::show::sealed;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The folder of a bundle's outputs.
+/// The folder of outputs in a bundle.
 const OUTPUTS: &str = "outputs/";
-/// The report in it.
+/// The report in that folder.
 const REPORT: &str = "report.html";
 
 impl LockedRun {
-    /// What the front matter of the script says decides: how outputs are compared, which parameters there are. The lock repeats it.
+    /// Checks that the lock repeats what the script's front matter decides: rules of comparison and parameters.
     pub(super) fn said_by_script(&self) -> Result<(), Refusal> {
         let front = &self.source.front;
         for entry in &self.lock.outputs {
             let said = front.outputs.of(&entry.name);
             if (entry.rule, entry.elsewhere) != (said.here, said.elsewhere) {
-                let rules = |here: Rule, elsewhere: Option<Rule>| match elsewhere {
+                let rules = |here: CompareRule, elsewhere: Option<CompareRule>| match elsewhere {
                     Some(elsewhere) => format!("`{here}` (elsewhere `{elsewhere}`)"),
                     None => format!("`{here}`"),
                 };
@@ -49,7 +49,7 @@ impl LockedRun {
     }
 }
 
-/// Files beside a report that its lock knows must be as they were.
+/// Checks that files beside a report are as its lock says.
 pub(super) fn check_outputs(lock: &Lock, folder: &Path) -> Result<(), Refusal> {
     for entry in lock.outputs.iter().filter(|entry| is_inside(&entry.name)) {
         let file = folder.join(&entry.name);
@@ -61,10 +61,10 @@ pub(super) fn check_outputs(lock: &Lock, folder: &Path) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Files of the run that a lock was made of, where its folder still holds their report, must be as they were.
+/// Checks that the files of the locked run are unchanged, where its folder still has their report.
 ///
 /// # Errors
-/// A verdict that names the one that is not.
+/// A verdict that names the changed file.
 pub fn check_own_outputs(opened: &LockedRun, lock_file: &Path) -> Result<(), Refusal> {
     let name = Path::new("convscope-out").join(&opened.source.name);
     let Ok(text) = opened.lock.text() else { return Ok(()) };
@@ -78,7 +78,7 @@ pub fn check_own_outputs(opened: &LockedRun, lock_file: &Path) -> Result<(), Ref
     Ok(())
 }
 
-/// The files of a bundle are those that its list says.
+/// Checks a bundle's files against its list.
 pub(super) fn check_list(
     name: &str,
     list: &serde_json::Value,
@@ -99,17 +99,17 @@ pub(super) fn check_list(
         }
         let input = lock.inputs.iter().find(|i| Path::new(path).ends_with(i.path.trim_start_matches("../")));
         return Err(match input.filter(|_| path.starts_with("files/")) {
-            Some(input) => Verdict::of(Status::Input, &input.path, "the bundle's input is another one").into(),
+            Some(input) => Verdict::of(Status::Input, &input.path, "the bundle's input was changed").into(),
             None => tampered(path, "the file was changed after the bundle was made").into(),
         });
     }
     Ok(())
 }
 
-/// Outputs with all their values, by name, and the parts of a report.
+/// Outputs with all values, by name, and the parts of a report.
 type Whole = (BTreeMap<String, Content>, Option<Vec<String>>);
 
-/// The outputs that a bundle holds, whole, and the parts of its report, which must be those of its lock.
+/// The outputs in a bundle, with all values, and the parts of its report, which must be those of its lock.
 pub(super) fn whole_outputs(lock: &Lock, files: &mut archive::Files) -> Result<Whole, Refusal> {
     let (mut whole, mut parts) = (BTreeMap::new(), None);
     let held: Vec<String> = files.keys().filter(|path| path.starts_with(OUTPUTS)).cloned().collect();
@@ -126,19 +126,19 @@ pub(super) fn whole_outputs(lock: &Lock, files: &mut archive::Files) -> Result<W
         }
         if name == ARRAYS {
             for (name, array) in unpack(&raw).map_err(|e| tampered(ARRAYS, e.message))? {
-                check_whole(lock, &name, &RunOutput::array(name.clone(), &array, KEPT))?;
+                check_whole(lock, &name, &RunOutput::array(name.clone(), &array, MAX_KEPT_VALUES))?;
                 whole.insert(name, Content::Array(array));
             }
             continue;
         }
         let content = Content::of_file(name, &raw);
-        check_whole(lock, name, &RunOutput::file(name, &raw, &content, KEPT))?;
+        check_whole(lock, name, &RunOutput::file(name, &raw, &content, MAX_KEPT_VALUES))?;
         whole.insert(name.to_string(), content);
     }
     Ok((whole, parts))
 }
 
-/// An output that a bundle holds must be the one that its lock describes.
+/// Checks that an output in a bundle is the one that its lock describes.
 fn check_whole(lock: &Lock, name: &str, found: &RunOutput) -> Result<(), Refusal> {
     let culprit = format!("{OUTPUTS}{name}");
     let Some(entry) = lock.output(name) else {
@@ -147,7 +147,7 @@ fn check_whole(lock: &Lock, name: &str, found: &RunOutput) -> Result<(), Refusal
     if entry.blake3 != found.blake3 {
         return Err(tampered(&culprit, "the output that the bundle holds is not the one of its lock").into());
     }
-    // What is too large to be decoded here has its digest alone, as has a picture, which a run takes before it is encoded.
+    // An array that is too large to decode is compared by digest alone. So is a picture, whose record is made before encoding.
     match entry.described_otherwise(found).filter(|_| found.kind == entry.kind && found.kind != "image") {
         Some(what) => {
             Err(tampered(&culprit, format!("the lock contradicts itself: {what} is not the output's")).into())

@@ -1,5 +1,5 @@
 //! Bundles: one archive with a locked script, its modules, inputs, outputs and report, the same bytes each time. Large inputs,
-//! and inputs whose licence forbids redistribution, are named by their digests instead.
+//! and inputs whose licence forbids redistribution, are replaced by their digests.
 
 use super::locked_run::{BUNDLE, LockedRun};
 use super::locking::report;
@@ -10,23 +10,23 @@ use convscope_engine::load::EMBEDDED;
 use convscope_engine::run::archive::Files;
 use convscope_engine::run::array::pack;
 use convscope_engine::run::finished::ARRAYS;
-use convscope_engine::run::rocrate::{self, About, Entry, Role};
-use convscope_engine::run::{Finished, Input, Pinned};
+use convscope_engine::run::rocrate::{self, About, CrateEntry, Role};
+use convscope_engine::run::{Finished, InputFile, Pinned};
 use convscope_engine::{Error, Result, regular};
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-/// The folder in an archive in which the script and what it reads lie.
+/// The folder of an archive with the script and its inputs.
 pub const FILES: &str = "files";
 
-/// Licences that permit redistribution, by the beginnings of their SPDX identifiers.
-const FREE: [&str; 10] =
+/// Licences that permit redistribution, by prefixes of their SPDX identifiers.
+const REDISTRIBUTABLE: [&str; 10] =
     ["CC0", "CC-BY-4", "CC-BY-3", "CC-BY-SA", "MIT", "Apache", "BSD", "ISC", "Unlicense", "LicenseRef-public-domain"];
 
-/// The files of the bundle of what was locked and what a new run of it left; inputs above `max_input` bytes are named.
+/// The files of a bundle, from a locked run and the results of a new one; inputs above `max_input` bytes are replaced by digests.
 ///
 /// # Errors
-/// Where a file cannot be read, or has a path that only this machine has.
+/// Where a file cannot be read, or has a path outside of the script's folder.
 pub fn files(opened: &LockedRun, finished: &Finished, max_input: u64) -> Result<Files> {
     let lock = &opened.lock;
     let inside = Inside::new(lock.inputs.iter().map(|i| &i.path).chain(lock.modules.iter().map(|m| &m.path)))?;
@@ -74,35 +74,35 @@ pub fn files(opened: &LockedRun, finished: &Finished, max_input: u64) -> Result<
     packed.closed(opened, &script, &name)
 }
 
-/// Why an input is named and not held, if it is.
-fn reason(input: &Input, declared: &Declared, max_input: u64) -> Option<String> {
+/// Why an input is replaced by its digest, where it is.
+fn reason(input: &InputFile, declared: &Declared, max_input: u64) -> Option<String> {
     if input.path.starts_with("sample:") {
         return Some("a sample image, which convscope fetches by its name".into());
     }
     if let Some(pointer) = declared.pointer {
         return pointer.then(|| "the script says so".to_string());
     }
-    let bound = input.license.as_deref().filter(|l| !FREE.iter().any(|free| l.starts_with(free)));
+    let bound = input.license.as_deref().filter(|l| !REDISTRIBUTABLE.iter().any(|free| l.starts_with(free)));
     if let Some(license) = bound {
         return Some(format!("its licence is {license}"));
     }
     (input.bytes > max_input).then(|| format!("it has {} bytes", input.bytes))
 }
-/// The files of an archive with what they are.
+/// The files of an archive with their roles.
 #[derive(Default)]
 struct Packed {
     files: Files,
-    about: BTreeMap<String, Entry>,
+    about: BTreeMap<String, CrateEntry>,
 }
 
 impl Packed {
     fn add(&mut self, path: &str, bytes: Vec<u8>, role: Role, what: &str, license: Option<String>) {
-        let entry = Entry { role, what: what.into(), bytes: bytes.len() as u64, blake3: digest(&bytes), license };
+        let entry = CrateEntry { role, what: what.into(), bytes: bytes.len() as u64, blake3: digest(&bytes), license };
         self.about.insert(path.into(), entry);
         self.files.insert(path.into(), bytes);
     }
 
-    fn point(&mut self, i: usize, input: &Input, declared: &Declared, why: &str) -> Result<()> {
+    fn point(&mut self, i: usize, input: &InputFile, declared: &Declared, why: &str) -> Result<()> {
         let about = serde_json::json!({
             "path": input.path, "blake3": input.blake3, "bytes": input.bytes, "content": input.content,
             "license": input.license, "source": declared.source, "why": why,
@@ -134,7 +134,7 @@ impl Packed {
     }
 }
 
-/// Where files lie in the archive: as they lie around the script, in so many folders that no path leads out.
+/// The places of files in the archive: as they lie around the script, within enough folders that no path leads out.
 struct Inside {
     up: usize,
 }

@@ -1,12 +1,13 @@
-//! Runs the cells of a script one by one and keeps what they print and show as a notebook has it.
+//! Runs the cells of a script one by one and stores their outputs in a notebook.
 
 use super::keep::Kept;
 use super::source::Source;
-use crate::context::Place;
 use crate::diag::Diagnostic;
-use crate::notebook::{Kind, cells};
-use crate::output::{Output, Shown};
+use crate::notebook::{CellKind, cells};
+use crate::output::Output;
+use crate::place::Place;
 use crate::session::Session;
+use crate::shown::Shown;
 use base64::Engine as _;
 use convscope_engine::show::{TextStyle, png, to_html, to_text};
 use convscope_engine::{Error, Job, Result};
@@ -14,8 +15,8 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Runs the cells of code of `source` and puts what they printed and showed into `notebook`, as Jupyter's format has it;
-/// files go to `out`. The number of the cell, from 1, that ended with an error, and the error.
+/// Runs the code cells of `source` and stores what they print and show in `notebook`, in Jupyter's format; files go to `out`.
+/// Returns the number of the cell, from 1, that ended with an error, and the error.
 ///
 /// # Errors
 /// Where a result cannot be drawn.
@@ -28,7 +29,7 @@ pub fn fill(source: &Source, notebook: &mut Value, out: PathBuf) -> Result<Optio
     session.context().declare(declared.collect());
     session.set_place(Place { inputs: source.folder.clone(), outputs: out });
     let mut count = 0;
-    for (i, cell) in cells(&source.text).iter().enumerate().filter(|(_, c)| c.kind == Kind::Code) {
+    for (i, cell) in cells(&source.text).iter().enumerate().filter(|(_, c)| c.kind == CellKind::Code) {
         count += 1;
         let result = session.run(&format!("cell {}", i + 1), &cell.text());
         let mut outputs = kept.take();
@@ -53,7 +54,7 @@ pub fn fill(source: &Source, notebook: &mut Value, out: PathBuf) -> Result<Optio
     Ok(None)
 }
 
-/// Keeps what cells print and show as Jupyter's outputs.
+/// Collects what cells print and show as Jupyter's outputs.
 #[derive(Default)]
 struct Filled(Mutex<Vec<Value>>, Kept);
 
@@ -92,7 +93,7 @@ impl Output for Filled {
     }
 }
 
-/// A value in the forms that front ends pick from.
+/// A value in the representations that front ends choose from.
 fn forms(shown: &Shown) -> Result<Value> {
     let style = TextStyle { colour: false, width: 100 };
     Ok(match shown {

@@ -5,7 +5,7 @@ use convscope_engine::show::{Cell, Grid, Mark, Part, Pictures, Plot, Scale, Seri
 use convscope_engine::{Artifact, Device, Result, Tensor};
 use std::collections::BTreeMap;
 
-/// Outputs with all their values, by name.
+/// Outputs with all values, by name.
 pub type Outputs = BTreeMap<String, Content>;
 
 /// A summary, then an artifact for each output that differs and can be drawn.
@@ -77,7 +77,7 @@ pub fn compared(a: &Outputs, b: &Outputs, names: &[String; 2]) -> Result<Vec<Art
     Ok(std::iter::once(summary).chain(drawn).collect())
 }
 
-/// Two arrays of one shape on one scale, and their difference on its own.
+/// Two arrays of one shape on a common scale, and their difference on its own scale.
 fn side_by_side(name: &str, x: &Array, y: &Array, names: &[String; 2]) -> Result<Artifact> {
     let difference: Vec<f64> = x.values.iter().zip(&y.values).map(|(p, q)| q - p).collect();
     let artifact = Artifact::new(name);
@@ -100,7 +100,7 @@ fn side_by_side(name: &str, x: &Array, y: &Array, names: &[String; 2]) -> Result
         return Ok(artifact.part(Part::Plot(part)));
     };
     let channels = x.values.len() / (rows * columns).max(1);
-    // Of several channels the value of the largest magnitude is drawn at each place.
+    // Of several channels, the value of largest magnitude is drawn at each place.
     let flat = |values: &[f64]| -> Vec<f32> {
         (0..rows * columns)
             .map(|i| {
@@ -131,7 +131,7 @@ fn side_by_side(name: &str, x: &Array, y: &Array, names: &[String; 2]) -> Result
     })
 }
 
-/// The last two axes, where both are more than a line.
+/// The sizes of the last two axes, where both are above 1.
 fn plane(shape: &[usize]) -> Option<(usize, usize)> {
     match shape {
         [.., rows, columns] if *rows > 1 && *columns > 1 => Some((*rows, *columns)),
@@ -139,14 +139,14 @@ fn plane(shape: &[usize]) -> Option<(usize, usize)> {
     }
 }
 
-/// Lines that differ, beside each other.
+/// The lines that differ, side by side.
 fn lines(name: &str, x: &str, y: &str, names: &[String; 2]) -> Artifact {
-    const MOST: usize = 20;
+    const MAX_DIFFERING_LINES: usize = 20;
     let mut table = Table::new(["line".to_string(), names[0].clone(), names[1].clone()]);
     let (x, y): (Vec<&str>, Vec<&str>) = (x.lines().collect(), y.lines().collect());
     let at = |lines: &[&str], i: usize| lines.get(i).map_or(Cell::Nothing, |l| Cell::Text(l.trim().to_string()));
     let differ = (0..x.len().max(y.len())).filter(|i| x.get(*i) != y.get(*i));
-    for i in differ.take(MOST) {
+    for i in differ.take(MAX_DIFFERING_LINES) {
         table.push([Cell::Int(i as i64 + 1), at(&x, i), at(&y, i)]);
     }
     Artifact::new(name).part(Part::Table(String::new(), table))

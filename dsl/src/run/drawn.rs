@@ -3,7 +3,7 @@
 
 use super::keep::Event;
 use super::script::Recording;
-use crate::output::Shown;
+use crate::shown::Shown;
 use convscope_engine::run::finished::ArrayDigest;
 use convscope_engine::run::{Array, Content, RunOutput, finished};
 use convscope_engine::show::report::drawn as drawn_section;
@@ -13,26 +13,26 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What was drawn.
+/// The drawn results of a script.
 #[derive(Default)]
 pub struct DrawnRun {
-    /// What `run.json` says of it.
-    pub shown: Vec<finished::Shown>,
+    /// The entries of `run.json`.
+    pub shown: Vec<finished::ShownRecord>,
     /// The parts of the report.
     pub sections: Vec<String>,
-    /// What was shown, as outputs that are in no file, in order.
+    /// Shown results that are in no file, as outputs, in order.
     pub outputs: Vec<RunOutput>,
-    /// What was printed.
+    /// The printed text.
     pub printed: Option<RunOutput>,
     /// The figures, in order.
     pub figures: Vec<RunOutput>,
-    /// Texts and arrays in full, where they are handed over.
+    /// Texts in full, where another process reads the results.
     pub texts: BTreeMap<String, String>,
-    /// As the texts.
+    /// Arrays in full, likewise.
     pub arrays: BTreeMap<String, Array>,
-    /// An entry for each thing that was shown, as `shown.json` has it.
+    /// The entries of `shown.json`, one for each shown result.
     pub entries: Vec<Value>,
-    /// Bytes left for the report's viewers.
+    /// The bytes left for the report's viewers.
     room: usize,
 }
 
@@ -41,13 +41,13 @@ pub struct DrawnRun {
 /// # Errors
 /// Where a figure cannot be drawn or written, or an array cannot be read.
 pub fn drawn(events: Vec<Event>, out: &Path, recording: Recording) -> Result<DrawnRun> {
-    let mut drawn = DrawnRun { room: viewer::ROOM, ..DrawnRun::default() };
+    let mut drawn = DrawnRun { room: viewer::MAX_PAGE_BYTES, ..DrawnRun::default() };
     let mut printed = String::new();
     let mut count = 0;
     for event in events {
         match event {
             Event::Printed(text) => {
-                // Empty lines part what a terminal shows; a report needs none.
+                // Empty lines separate results in a terminal; a report needs none.
                 if !text.trim().is_empty() {
                     drawn.sections.push(drawn_section(&Section::Text(text.trim_end_matches('\n').to_string()))?);
                 }
@@ -69,7 +69,7 @@ pub fn drawn(events: Vec<Event>, out: &Path, recording: Recording) -> Result<Dra
 }
 
 impl DrawnRun {
-    /// Adds the thing that was shown as number `count`.
+    /// Adds a shown result with number `count`.
     fn add(&mut self, count: usize, shown: &Shown, out: &Path, recording: Recording) -> Result<()> {
         let artifact = match shown {
             Shown::Text(text) => {
@@ -87,7 +87,7 @@ impl DrawnRun {
         let said = serde_json::to_string_pretty(&words).map_err(|e| Error::internal(e.to_string()))?;
         let output = self.text(name.clone(), said, recording);
         self.outputs.push(output);
-        let mut entry = finished::Shown::of(artifact);
+        let mut entry = finished::ShownRecord::of(artifact);
         for (array, tensor) in &artifact.data {
             let (values, full) = (Array::of(tensor)?, format!("{name}/{array}"));
             let output = RunOutput::array(full.clone(), &values, recording.values);
@@ -119,8 +119,8 @@ impl DrawnRun {
         Ok(())
     }
 
-    /// Writes an artifact's figure; the part of the report that it is in.
-    fn figure(&mut self, artifact: &Artifact, entry: &mut finished::Shown, out: &Path) -> Result<String> {
+    /// Writes an artifact's figure; returns the part of the report with it.
+    fn figure(&mut self, artifact: &Artifact, entry: &mut finished::ShownRecord, out: &Path) -> Result<String> {
         let name = format!("figures/{:02}-{}.png", self.figures.len() + 1, slug(&artifact.title));
         let picture = draw(artifact).context(|| format!("`{name}`"))?;
         let bytes = picture.png()?;
@@ -141,7 +141,7 @@ impl DrawnRun {
     }
 }
 
-/// The text of an artifact that is nothing but text.
+/// The text of an artifact that consists of text only.
 fn prose(artifact: &Artifact) -> Option<String> {
     match &artifact.parts[..] {
         [Part::Text(text)] if artifact.title.is_empty() && artifact.notes.is_empty() => Some(text.clone()),
@@ -149,17 +149,17 @@ fn prose(artifact: &Artifact) -> Option<String> {
     }
 }
 
-/// A title as part of a file name: small letters, digits and hyphens; whole words up to 40 letters.
+/// A title as part of a file name: lower case, digits and hyphens; whole words of up to 40 letters in all.
 fn slug(title: &str) -> String {
-    const LONGEST: usize = 40;
+    const MAX_SLUG: usize = 40;
     let mut slug = String::new();
     for word in title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()) {
         let hyphen = usize::from(!slug.is_empty());
-        if hyphen == 1 && slug.len() + 1 + word.len() > LONGEST {
+        if hyphen == 1 && slug.len() + 1 + word.len() > MAX_SLUG {
             break;
         }
         slug += &"-"[..hyphen];
-        slug += &word[..word.len().min(LONGEST)].to_ascii_lowercase();
+        slug += &word[..word.len().min(MAX_SLUG)].to_ascii_lowercase();
     }
     if slug.is_empty() { "figure".into() } else { slug }
 }

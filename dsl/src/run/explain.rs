@@ -1,9 +1,11 @@
 //! Writes the script of `convscope explain`: the usual probes of a net on an image, a signal or a volume.
 
 mod head;
+mod literals;
 mod values;
 
 use self::head::refusal;
+use self::literals::{literal, quoted};
 use self::values::Values;
 use super::source::Source;
 use convscope_engine::load::LoadOptions;
@@ -12,16 +14,16 @@ use convscope_engine::{Error, Model, Result};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// What kind of answers a net gives.
+/// The kind of a net's outputs.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// A score a class.
+    /// A score for each class.
     Classes,
     /// A map of classes.
     Maps,
     /// A map of one class: inside or outside.
     Mask,
-    /// Numbers of any shape that are no classes: pictures, depths, letters along a line.
+    /// Numbers of any shape that are no classes: images, depths, letters along a line.
     Values,
     /// Boxes.
     Boxes,
@@ -35,17 +37,17 @@ enum Form {
     Signal,
     /// Voxels.
     Volume,
-    /// Numbers as the net takes them.
+    /// Numbers in the net's input shape.
     Numbers,
 }
 
 /// The probes that run on a photo.
 const OF_PHOTOS: [&str; 4] = ["gradient", "guided_backprop", "grad_cam", "occlusion"];
 
-/// The endings of files of signals.
+/// The extensions of signal files.
 const SIGNALS: [&str; 2] = [".wav", ".wave"];
 
-/// The endings of files of volumes, those that are refused with a hint among them.
+/// The extensions of volume files, including those that are refused with a hint.
 const VOLUMES: [&str; 5] = [".nii", ".nii.gz", ".hdr", ".dcm", ".dicom"];
 
 /// The probes that run on a signal or a volume.
@@ -54,24 +56,24 @@ const OF_RECORDINGS: [&str; 4] = ["gradient", "integrated_gradients", "grad_cam"
 /// The probes that run on an input of any shape.
 const OF_NUMBERS: [&str; 3] = ["gradient", "guided_backprop", "integrated_gradients"];
 
-/// What is to be explained.
+/// The request to explain a decision.
 pub struct Question<'a> {
     /// The net, as `load_model` takes it.
     pub net: &'a str,
-    /// The options of `load_model` that were given, by name.
+    /// The given options of `load_model`, by name.
     pub given: &'a Map<String, Value>,
     /// The image, as `load_image` takes it, a signal, a volume, or a `.npy` file of the input's numbers.
     pub image: &'a str,
     /// The class, by name or index; the most probable one where none is given.
     pub class: Option<&'a str>,
-    /// The output to explain, by name; where none is given the first, or one that says better what it is.
+    /// The output to explain, by name; unless given, the first one, or another that is known better.
     pub head: Option<&'a str>,
-    /// What the net's other inputs are held at: an input's name, and an image or a `.npy` file of its numbers.
+    /// The values of the net's other inputs: an input's name, and an image or a `.npy` file of its numbers.
     pub held: &'a [(String, String)],
 }
 
 impl Question<'_> {
-    /// The script, and what it assumes of the net, one note per line. `report` is called with what is downloaded.
+    /// The script, and the assumptions about the net, one note per line. `report` receives messages about downloads.
     ///
     /// # Errors
     /// Where the net cannot be loaded, or a name has no form in a script.
@@ -149,7 +151,7 @@ impl Question<'_> {
         Ok((Source::of("explain", "explain.rhai", source, PathBuf::new())?, notes))
     }
 
-    /// The call that holds the net's other inputs; empty where none is given.
+    /// The call that holds the net's other inputs; empty where none are given.
     fn held(&self) -> Result<String> {
         let entries = self.held.iter().map(|(name, file)| {
             let numbers = Path::new(file).extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"));
@@ -160,10 +162,10 @@ impl Question<'_> {
         Ok(if entries.is_empty() { String::new() } else { format!(".given(#{{ {} }})", entries.join(", ")) })
     }
 
-    /// Refuses a net with inputs that nothing is given for.
+    /// Refuses a net with inputs without given values.
     ///
     /// # Errors
-    /// The inputs that are asked for, and the flag that gives each.
+    /// Names these inputs and the flag that gives each.
     fn all_given(&self, net: &Model) -> Result<()> {
         let inputs = net.inputs();
         let is_given = |name: &str| self.held.iter().any(|(given, _)| given == name);
@@ -184,7 +186,7 @@ impl Question<'_> {
         )))
     }
 
-    /// The statements that take a detector which finds nothing with a `score` high enough for one that keeps its best candidate.
+    /// The statements that keep the best candidate where the detector finds no box with this `score`.
     fn best_candidate(&self, given: &Map<String, Value>, score: f64) -> Result<String> {
         let mut all = given.clone();
         let mut boxes = match all.remove("boxes") {
@@ -203,18 +205,18 @@ impl Question<'_> {
         ))
     }
 
-    /// Whether the input's file has one of these endings.
+    /// Whether the input's file has one of these extensions.
     fn ends(&self, endings: &[&str]) -> bool {
         let lower = self.image.to_lowercase();
         endings.iter().any(|end| lower.ends_with(end))
     }
 
-    /// Whether the input is no photo, by its ending.
+    /// Whether the extension of the input's file is not a photo's.
     fn is_recorded(&self) -> bool {
         self.ends(&[".npy"]) || self.ends(&SIGNALS) || self.ends(&VOLUMES)
     }
 
-    /// What the input's file is by its ending; an array is what the net takes.
+    /// The form of the input by its extension; an array has the net's input shape.
     fn form(&self, net: &Model) -> Form {
         let ends = |endings: &[&str]| self.ends(endings);
         let windows = net.last_map_layer().is_some();
@@ -228,7 +230,7 @@ impl Question<'_> {
         }
     }
 
-    /// How the script loads the net: the options are completed where the net's file says nothing about preprocessing.
+    /// The query that loads the net; its options are completed where the net's file says nothing about preprocessing.
     fn options(&self, report: &dyn Fn(&str)) -> Result<NetQuery> {
         let mut options = LoadOptions::from_json(self.given)?;
         let path = Path::new(self.net);
@@ -269,7 +271,7 @@ impl Question<'_> {
         all.extend(guess.options);
         let is_photo_note = |n: &str| n.starts_with("the options of preprocessing leave");
         let replaced = all.contains_key("preset") && !self.given.contains_key("preset");
-        // What is said of the first output's labels is none of the other's.
+        // Notes on the labels of the first output do not apply to another one.
         let is_others = |n: &str| head.name.is_some() && n.contains("do not fit its");
         let is_shown = |n: &str| concerns_reader(n) && !(replaced && is_photo_note(n)) && !is_others(n);
         notes.extend(net.card().notes.iter().filter(|n| is_shown(n)).cloned());
@@ -296,27 +298,27 @@ impl Question<'_> {
     }
 }
 
-/// How a script loads a net.
+/// How the script loads the net.
 struct NetQuery {
-    /// The net at the output that is explained.
+    /// The net with the output to explain.
     net: Model,
-    /// The options as `load_model` takes them, after a comma.
+    /// The options of `load_model`, after a comma.
     options: String,
-    /// What was read beside the net or is assumed.
+    /// Notes on what was read beside the net or is assumed.
     notes: Vec<String>,
     kind: Kind,
-    /// The call that takes another output; empty for the net's own.
+    /// The call that selects another output; empty for the first.
     head: String,
-    /// What the input's file is.
+    /// The form of the input.
     form: Form,
     values: Values,
-    /// The options, as they are given and completed.
+    /// The options, given and completed.
     all: Map<String, Value>,
     /// The least score of a detector's boxes.
     score: f64,
 }
 
-/// Whether a note of a net's card names an assumption, or the source of preprocessing or labels.
+/// Whether a note of a net's card states an assumption, or the source of preprocessing or labels.
 fn concerns_reader(note: &str) -> bool {
     let words = [
         "assumed",
@@ -329,22 +331,4 @@ fn concerns_reader(note: &str) -> bool {
         "ranks",
     ];
     words.iter().any(|word| note.contains(word))
-}
-
-/// JSON as a script's literal.
-fn literal(value: &Value) -> Result<String> {
-    Ok(match value {
-        Value::Object(map) => {
-            let entries = map.iter().map(|(k, v)| Ok(format!("{k}: {}", literal(v)?))).collect::<Result<Vec<_>>>()?;
-            format!("#{{ {} }}", entries.join(", "))
-        }
-        Value::Array(list) => format!("[{}]", list.iter().map(literal).collect::<Result<Vec<_>>>()?.join(", ")),
-        Value::String(text) => quoted(text)?,
-        other => other.to_string(),
-    })
-}
-
-/// The text as a script's literal.
-fn quoted(text: &str) -> Result<String> {
-    serde_json::to_string(text).map_err(|e| Error::internal(e.to_string()))
 }

@@ -1,5 +1,5 @@
-//! Locates and collects the files of a locked run. Every path here comes from a lock, which may be malicious: none is joined
-//! to a folder that it leads out of.
+//! Locates and collects the files of a locked run. Every path here comes from a lock, which may be malicious: none may lead out
+//! of the folder to which it is joined.
 
 use super::locked_run::{LockedRun, Refusal, SAMPLE};
 use super::source::{absolute, folder};
@@ -8,7 +8,7 @@ use convscope_engine::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
 impl LockedRun {
-    /// A report's script gets a folder of its own in which its modules and inputs, and nothing else, lie as they do around it.
+    /// Gives a report's script a folder of its own with only its modules and inputs, placed relative to it as they were.
     pub(super) fn gathered(mut self) -> Result<Self, Refusal> {
         let Some(unpacked) = self.unpacked.as_ref().filter(|_| self.parts.is_some()).map(|u| u.path().to_path_buf())
         else {
@@ -20,7 +20,7 @@ impl LockedRun {
         let mut roots = vec![unpacked.clone()];
         for path in paths {
             let (from, to) = (absolute(&self.base.join(path)), unpacked.join(path));
-            // What is declared and lies elsewhere is read where it lies.
+            // Declared inputs that lie outside are read where they are.
             if lies_in(&unpacked, &to) && own.as_ref() != Some(&to) && to.symlink_metadata().is_err() {
                 std::fs::create_dir_all(folder(&to)).map_err(|e| Error::io(&to, &e))?;
                 place(&from, &to).map_err(|e| Error::io(&to, &e))?;
@@ -35,7 +35,7 @@ impl LockedRun {
         Ok(self)
     }
 
-    /// Copies inputs that are not there from a folder, by their paths or names.
+    /// Copies missing inputs from a folder, by their paths or names.
     pub(super) fn copy_missing_inputs(&self, given: &Path) -> Result<(), Refusal> {
         if self.unpacked.is_none() || self.parts.is_some() {
             return Ok(());
@@ -46,7 +46,7 @@ impl LockedRun {
             if !self.unpacked.as_ref().is_some_and(|unpacked| lies_in(unpacked.path(), &to)) {
                 return Err(Error::format(format!("the lock's input `{}` leads out of its bundle", input.path)).into());
             }
-            // A stranger's path does not choose what is read of the reader's folders.
+            // A path in a lock from others must not choose a file in the reader's folders.
             let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
             let whole = plain.then(|| given.join(path));
             let named = path.file_name().map(|name| given.join(name));
@@ -59,7 +59,7 @@ impl LockedRun {
     }
 }
 
-/// The folder in which a report's inputs and modules lie: the one given, the working folder, or one around the report.
+/// The folder of a report's inputs and modules: the given one, the working folder, or one around the report.
 pub(super) fn resolve_base(lock: &Lock, report: &Path, given: Option<&Path>) -> PathBuf {
     let report = absolute(report);
     let around = report.ancestors().take(4).map(Path::to_path_buf);
@@ -72,7 +72,7 @@ pub(super) fn resolve_base(lock: &Lock, report: &Path, given: Option<&Path>) -> 
     places.iter().find(|p| holds(p)).or(places.first()).cloned().unwrap_or_default()
 }
 
-/// Puts a file where another path leads: a link where there are such, else a copy.
+/// Makes a file available at another path: by a link where the system has links, else by a copy.
 fn place(from: &Path, to: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::symlink(from, to);
@@ -80,7 +80,7 @@ fn place(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::copy(from, to).map(drop)
 }
 
-/// Whether a path, its `..` undone, lies in a folder.
+/// Whether a path, with `..` resolved, lies in a folder.
 fn lies_in(folder: &Path, path: &Path) -> bool {
     let mut plain = PathBuf::new();
     for part in path.components() {

@@ -1,7 +1,8 @@
-//! An output that forwards everything and keeps what was printed and shown, in order, for the report and the record.
+//! An output that forwards everything and keeps what was printed and shown, in order, for report and record.
 
-use crate::output::{Output, Shown};
-use crate::run::states::ClusterRequest;
+use crate::output::Output;
+use crate::run::request::ClusterRequest;
+use crate::shown::Shown;
 use convscope_engine::data::Image;
 use convscope_engine::limits::PRINTED;
 use convscope_engine::states::StateFile;
@@ -12,36 +13,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// One output of a script.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Text that it printed, with its line ends.
+    /// Printed text with its line ends.
     Printed(String),
-    /// What it showed.
+    /// A shown result.
     Shown(Shown),
 }
 
-/// Bytes that what is shown takes beside its text: its parts of the record and of the report.
-const BESIDE: usize = 512;
+/// The bytes that a shown result takes besides its text, in record and report.
+const BYTES_PER_RESULT: usize = 512;
 
-/// How much was kept, bytes; a report holds it several times.
+/// The number of bytes kept; a report takes several times as much.
 #[derive(Default)]
 pub struct Kept(AtomicU64);
 
 impl Kept {
-    /// Counts a text that was printed. Whether there was room for it.
+    /// Counts printed text; returns whether there is room for it.
     pub fn printed(&self, text: &str) -> bool {
         self.add(text.len())
     }
 
-    /// Counts what was shown. Whether there was room for it.
+    /// Counts a shown result; returns whether there is room for it.
     pub fn shown(&self, shown: &Shown) -> bool {
         let text = if let Shown::Text(text) = shown { text.len() } else { 0 };
-        self.add(text + BESIDE)
+        self.add(text + BYTES_PER_RESULT)
     }
 
     fn add(&self, bytes: usize) -> bool {
         self.0.fetch_add(bytes as u64, Ordering::Relaxed).saturating_add(bytes as u64) <= PRINTED.most()
     }
 
-    /// The error for more than there is room for.
+    /// The error where there is no more room.
     pub fn too_much(&self) -> Option<Error> {
         PRINTED.check(self.0.load(Ordering::Relaxed)).err()
     }
@@ -60,7 +61,7 @@ impl Keep {
         Keep { inner, events: Mutex::default(), kept: Kept::default() }
     }
 
-    /// What was forwarded, in order.
+    /// Takes what was forwarded, in order.
     pub fn take(&self) -> Vec<Event> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,11 +1,11 @@
-//! Makes a lock: runs a script twice, in new processes on one and on several threads, and records script, inputs and outputs.
-//! It refuses a script whose two runs differ.
+//! Makes a lock: runs a script twice, in new processes, on one and on several threads, and records script, inputs and outputs. It
+//! refuses a script whose two runs differ.
 
 use super::rerun::{Elsewhere, Ended, Rerun};
 use super::sealing::{Allowed, Sealing};
 use super::source::Source;
 use crate::output::Output;
-use convscope_engine::run::output::KEPT;
+use convscope_engine::run::output::MAX_KEPT_VALUES;
 use convscope_engine::run::{Finished, Lock, compare, finished};
 use convscope_engine::{Error, Result, atomic};
 use std::collections::BTreeMap;
@@ -18,9 +18,9 @@ pub struct Locking {
     pub script: PathBuf,
     /// The seed of all random numbers, unless the front matter has one.
     pub seed: Option<u64>,
-    /// MB that probes may hold at once, unless the front matter says.
+    /// The memory that probes may hold at once, MB, unless the front matter says.
     pub memory: Option<u64>,
-    /// The threads of the second run; all cores where absent.
+    /// The threads of the second run; all cores unless given.
     pub threads: Option<usize>,
     /// The values that `param` returns.
     pub params: BTreeMap<String, String>,
@@ -32,13 +32,13 @@ pub struct Locking {
     pub allowed: Allowed,
 }
 
-/// How making a lock ended.
+/// The outcome of locking.
 pub enum Made {
-    /// With a lock, beside the script.
+    /// A lock, written beside the script, and the results of the run.
     Lock(Box<Lock>, Box<Elsewhere>),
-    /// A parameter was given that the script does not take.
+    /// A parameter was given that the script does not have.
     Usage(Error),
-    /// The script ended with an error, in words.
+    /// The script ended with an error.
     Failed(String),
     /// The user stopped it.
     Interrupted,
@@ -53,16 +53,16 @@ impl Locking {
             memory: None,
             threads: None,
             params: BTreeMap::new(),
-            values: KEPT,
+            values: MAX_KEPT_VALUES,
             progress: true,
             allowed: allowed.clone(),
         }
     }
 
-    /// Runs the script twice and writes the lock; one that is there and holds the same bits stays as it is.
+    /// Runs the script twice and writes the lock; an existing lock with the same bits is kept.
     ///
     /// # Errors
-    /// Where the script cannot be read or run, or would not come out the same again.
+    /// Where the script cannot be read or run, or its results are not reproducible.
     pub fn make(&self, output: &dyn Output) -> Result<Made> {
         let source = Source::read(&self.script)?;
         if self.script.file_name().is_some_and(|name| name.to_str().is_none()) {
@@ -109,7 +109,7 @@ impl Locking {
         same(&one, &other, several)?;
         let lock = Lock { threads: vec![1, several], ..one.record.clone() };
         let file = lock_file(&self.script);
-        // A lock changes only when bits do, whoever makes it again.
+        // A lock changes only when bits do, whoever locks again.
         if let Some(before) = Lock::open(&file).ok().filter(|before| before.same_but_for_maker(&lock)) {
             return Ok(Made::Lock(Box::new(before), one));
         }
@@ -118,17 +118,17 @@ impl Locking {
     }
 }
 
-/// The lock's file: beside the script, under its name.
+/// The lock's file, beside the script.
 pub fn lock_file(script: &Path) -> PathBuf {
     script.with_extension("lock.json")
 }
 
-/// Checks that both runs gave the same outputs, each by its rule.
+/// Checks that both runs have the same outputs, each by its rule.
 fn same(one: &Finished, other: &Finished, several: usize) -> Result<()> {
     let (first, second) = (&one.record.outputs, &other.record.outputs);
     if first.len() != second.len() {
         let (a, b) = (first.len(), second.len());
-        return Err(Error::value(format!("{a} outputs came out on 1 thread, {b} on {several}")));
+        return Err(Error::value(format!("the script made {a} outputs on 1 thread, {b} on {several}")));
     }
     for (entry, new) in first.iter().zip(second) {
         if entry.blake3 == new.blake3 {
@@ -144,7 +144,7 @@ fn same(one: &Finished, other: &Finished, several: usize) -> Result<()> {
     Ok(())
 }
 
-/// The report of a locked run: nothing in it depends on when or how long it ran.
+/// The report of a locked run; nothing in it depends on the time or duration of the run.
 ///
 /// # Errors
 /// Where it cannot be drawn.

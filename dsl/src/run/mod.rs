@@ -1,8 +1,8 @@
-//! Running a script to a report, for any front end: what it prints and shows goes to a [`dyn Output`](crate::Output) while
-//! it runs, and its results become one record ([`convscope_engine::run`]).
+//! Runs a script to a report, for any front end: what it prints and shows goes to a [`dyn Output`](crate::Output) while it runs,
+//! and its results become one record ([`convscope_engine::run`]).
 //!
-//! [`Source`] is a script with its front matter, [`Run`] runs it here, [`Rerun`] in a process of its own, [`Locking`] twice
-//! for a lock, and a [`LockedRun`] is a run that somebody locked, ready to be run again and compared.
+//! [`Source`] is a script with its front matter. [`Run`] runs it in this process, [`Rerun`] in another, [`Locking`] twice for a
+//! lock. A [`LockedRun`] is a locked run that can be run again and compared.
 
 mod beside;
 pub mod bundle;
@@ -14,15 +14,19 @@ mod gather;
 mod keep;
 pub mod locked_run;
 pub mod locking;
+mod opening;
+pub mod request;
 pub mod rerun;
 pub mod script;
 pub mod sealing;
+mod serving;
 pub mod source;
 pub mod states;
 mod temporary;
 pub mod values;
 pub mod verdict;
 
+pub use beside::check_own_outputs;
 pub use locked_run::{LockedRun, Refusal};
 pub use locking::{Locking, Made};
 pub use rerun::{Ended, Rerun};

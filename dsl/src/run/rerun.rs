@@ -1,11 +1,11 @@
-//! Runs a script in a process of its own, which gets no other state than the fields here, and reads its results.
+//! Runs a script in a process of its own, which receives only the state in the fields here, and reads its results.
 
 use super::sealing::Sealing;
 use super::source::absolute;
 use super::temporary::Temporary;
 use crate::output::Output;
 use convscope_engine::run::Finished;
-use convscope_engine::run::output::KEPT;
+use convscope_engine::run::output::MAX_KEPT_VALUES;
 use convscope_engine::seal::children;
 use convscope_engine::{Error, Kind, Result};
 use std::collections::BTreeMap;
@@ -13,34 +13,34 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// The exit code of a run that the user stopped.
+/// The exit code of a run that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// How a script is run.
+/// The settings of a run in another process.
 #[derive(Clone, Debug)]
 pub struct Rerun {
     /// The script's file.
     pub script: PathBuf,
-    /// The folder that its inputs are relative to.
+    /// The folder that paths of inputs are relative to.
     pub base: PathBuf,
     /// The seed of all random numbers.
     pub seed: u64,
-    /// MB that probes may hold at once.
+    /// The memory that probes may hold at once, MB.
     pub memory: u64,
     /// The values that `param` returns.
     pub params: BTreeMap<String, String>,
-    /// Threads; all cores where absent.
+    /// The number of threads; all cores unless given.
     pub threads: Option<usize>,
-    /// The most values of an array that its output keeps.
+    /// The most values of an array that an output keeps.
     pub values: usize,
     /// Whether progress is reported.
     pub progress: bool,
-    /// What it may read and fetch, where it is sealed.
+    /// The permissions, where the process is sealed.
     pub sealing: Option<Sealing>,
 }
 
 impl Default for Rerun {
-    /// No script, and the defaults of a run.
+    /// No script, and the default settings.
     fn default() -> Self {
         Rerun {
             script: PathBuf::new(),
@@ -49,34 +49,34 @@ impl Default for Rerun {
             memory: 1024,
             params: BTreeMap::new(),
             threads: None,
-            values: KEPT,
+            values: MAX_KEPT_VALUES,
             progress: false,
             sealing: None,
         }
     }
 }
 
-/// How it ended.
+/// How the run ended.
 pub enum Ended {
-    /// The script ran to its end.
+    /// The script completed.
     Done(Box<Elsewhere>),
-    /// With an error of the script.
+    /// The script ended with an error.
     Failed(Failure),
-    /// By the user.
+    /// The user stopped it.
     Interrupted,
 }
 
 /// A run that ended with an error.
 pub struct Failure {
-    /// The error, in words.
+    /// The error in words.
     pub said: String,
-    /// What was done by then, where that much is known.
+    /// The results so far, where they are known.
     pub left: Option<Box<Elsewhere>>,
 }
 
-/// What a run in another process left, with the folder that holds its files.
+/// The results of a run in another process, with the folder of their files.
 pub struct Elsewhere {
-    /// What it left.
+    /// The results.
     pub finished: Finished,
     _folder: Temporary,
 }
@@ -90,10 +90,10 @@ impl std::ops::Deref for Elsewhere {
 }
 
 impl Rerun {
-    /// Runs it by this program's own `run`; its progress goes to `output`.
+    /// Runs the script by this program's `run`; progress goes to `output`.
     ///
     /// # Errors
-    /// Where no process can be started or none of its files be read.
+    /// Where the process cannot be started or its files cannot be read.
     pub fn run(&self, output: &dyn Output) -> Result<Ended> {
         let folder = Temporary::new()?;
         let (record, out) = (folder.path().join("record"), folder.path().join("out"));
@@ -137,17 +137,17 @@ impl Rerun {
     }
 }
 
-/// This program.
+/// The path of this program.
 ///
 /// # Errors
-/// Where the system does not say.
+/// Where the system does not give it.
 pub fn program() -> Result<PathBuf> {
     std::env::current_exe().map_err(|e| Error::io("convscope", &e))
 }
 
-/// How a process ended that says nothing itself.
+/// The message for a process that ended without one.
 pub fn killed(status: ExitStatus) -> String {
-    format!("the script's process ended without a word ({status})")
+    format!("the script's process ended without a message ({status})")
 }
 
 /// A process that runs a script, sealed where `sealing` is given.
@@ -156,12 +156,12 @@ pub struct Sealed<'a> {
     pub script: &'a Path,
     /// The folders that it writes to.
     pub write: &'a [&'a Path],
-    /// What else it may do.
+    /// Its other permissions.
     pub sealing: Option<&'a Sealing>,
 }
 
 impl Sealed<'_> {
-    /// Starts the process, serves what it asks for, and waits until it ends; `meanwhile` is done with it first.
+    /// Starts the process, calls `meanwhile` with it, serves its requests, and waits until it ends.
     ///
     /// # Errors
     /// Where it cannot be sealed or started, or this process was asked to stop ([`children::stop`]).
@@ -175,7 +175,7 @@ impl Sealed<'_> {
             command.env("CONVSCOPE_CACHE", absolute(Path::new(&cache)));
         }
         let Some(sealing) = self.sealing else {
-            // A script that may ask stays in this process's group: others may not read from the terminal, whose Ctrl-C reaches both.
+            // A script that may ask stays in this process group: others may not read from the terminal, whose Ctrl-C reaches both.
             let mut child = match std::io::stdin().is_terminal() {
                 true => command.spawn().map_err(|e| Error::io("convscope", &e))?,
                 false => children::start(&mut command)?,
@@ -193,7 +193,7 @@ impl Sealed<'_> {
             let (here, there) = pair.map_err(|e| Error::io("convscope", &e))?;
             command.stdin(Stdio::from(std::os::fd::OwnedFd::from(there)));
             let mut child = children::start(&mut command)?;
-            // Its end of the channel is its alone, so that the channel ends with it.
+            // Only the child holds its end of the channel, so that the channel ends with the child.
             drop(command);
             std::thread::scope(|threads| {
                 let answering = || convscope_engine::seal::broker::answer(here, |want| sealing.serve(&want, output));
@@ -211,7 +211,7 @@ impl Sealed<'_> {
     }
 }
 
-/// Forwards another process's messages as they come, and keeps those that look like errors.
+/// Forwards another process's messages as they arrive; returns those that look like errors.
 fn follow(stderr: impl std::io::Read, output: &dyn Output) -> String {
     use std::io::BufRead;
     let mut error = String::new();

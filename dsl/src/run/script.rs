@@ -1,16 +1,17 @@
-//! Runs a script here: a session executes it, then its results become one record, figures and a report.
+//! Runs a script in this process: a session executes it, then its results become one record, figures and a report.
 
 use super::drawn::{DrawnRun, drawn};
 use super::engine;
 use super::keep::Keep;
 use super::source::Source;
-use crate::context::{Context, Place};
+use crate::context::Context;
 use crate::output::Output;
+use crate::place::Place;
 use crate::session::{CellResult, Session};
 use convscope_engine::digest::Digested;
 use convscope_engine::reads::{self, FileRead};
-use convscope_engine::run::output::KEPT;
-use convscope_engine::run::{Finished, Input, Numerics, Record, RunOutput};
+use convscope_engine::run::output::MAX_KEPT_VALUES;
+use convscope_engine::run::{Finished, InputFile, Numerics, Record, RunOutput};
 use convscope_engine::{Error, Job, Kind, Result, atomic, seal};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,16 +19,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The most bytes of inputs for which a report carries a lock: the inputs are read once more after the run for it.
-const LARGE: u64 = 1 << 30;
+/// The size of inputs, bytes, up to which a report carries a lock: they are read once more for it after the run.
+const MAX_LOCKED_INPUT_BYTES: u64 = 1 << 30;
 
-/// A script to run, and where its files lie.
+/// A script to run, with its folders.
 pub struct Run {
     /// The report's title.
     pub title: String,
     /// The script.
     pub source: Source,
-    /// Where inputs and outputs lie.
+    /// The folders of inputs and outputs.
     pub place: Place,
     /// The values that `param` returns.
     pub params: BTreeMap<String, String>,
@@ -36,11 +37,11 @@ pub struct Run {
 /// How much of the results is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recording {
-    /// The most values of an array that its output keeps.
+    /// The most values of an array that an output keeps.
     pub values: usize,
     /// Whether texts and arrays are kept in full.
     pub whole: bool,
-    /// Whether `save` refuses paths that lead out of the folder for outputs, where no lock can hold the file.
+    /// Whether `save` refuses paths that lead out of the folder for outputs, which a lock cannot record.
     pub inside: bool,
     /// Whether the value of the last expression is shown, too.
     pub last: bool,
@@ -48,15 +49,15 @@ pub struct Recording {
 
 impl Default for Recording {
     fn default() -> Self {
-        Recording { values: KEPT, whole: false, inside: false, last: false }
+        Recording { values: MAX_KEPT_VALUES, whole: false, inside: false, last: false }
     }
 }
 
 /// A script that has been executed.
 pub struct Executed {
-    /// How it ended.
+    /// How the script ended.
     pub result: CellResult,
-    /// Whether it ran over the time that its front matter allows.
+    /// Whether it exceeded its time limit.
     pub late: bool,
     session: Session,
     kept: Arc<Keep>,
@@ -65,7 +66,7 @@ pub struct Executed {
 }
 
 impl Run {
-    /// Executes the script: `job` says how work is run, `output` takes what it prints and shows.
+    /// Executes the script under `job`; what it prints and shows goes to `output`.
     pub fn execute(&self, job: Job, output: Arc<dyn Output>, recording: Recording) -> Executed {
         let begun = Instant::now();
         reads::keep();
@@ -82,7 +83,7 @@ impl Run {
             session.context().keep_inside();
         }
         let result = match recording.last {
-            // Cells show what they are worth, as they do in the notebook that the script is another form of.
+            // Cells show their values, as in the notebook that the script is a form of.
             _ if self.source.has_cells() => {
                 session.run_cells(&self.source.file, self.source.code(), &|value| kept.show(value))
             }
@@ -95,7 +96,7 @@ impl Run {
         Executed { result, late: late.load(Ordering::SeqCst), session, kept, recording, begun }
     }
 
-    /// Stops the script when it has run as long as its front matter allows; says whether that happened.
+    /// Stops the script at its time limit; the flag says whether that happened.
     fn limit(&self, job: &Job) -> Arc<AtomicBool> {
         let late = Arc::new(AtomicBool::new(false));
         if let Some(seconds) = self.source.front.seconds {
@@ -109,7 +110,7 @@ impl Run {
         late
     }
 
-    /// Where a run that failed puts its report, so that an earlier one stays as it is: the folder `failed` beside that.
+    /// Where a failed run writes its report, so that an earlier one is kept: the folder `failed` beside it.
     pub fn aside(&self, executed: &Executed) -> Option<Run> {
         let Place { inputs, outputs } = &self.place;
         if executed.result.error.is_none() || executed.result.interrupted || !outputs.join("report.html").is_file() {
@@ -119,10 +120,10 @@ impl Run {
         Some(Run { title: self.title.clone(), source: self.source.clone(), place, params: self.params.clone() })
     }
 
-    /// Makes the folder for outputs and tries it, before any work is done for it.
+    /// Makes the folder for outputs and tests it before any work is done.
     ///
     /// # Errors
-    /// Where it is a file, or nothing can be written in it.
+    /// Where it is a file or cannot be written to.
     pub fn make_folder(&self) -> Result<()> {
         let out = &self.place.outputs;
         let elsewhere = "outputs go to a folder that can be written to; name another: --out DIR";
@@ -133,7 +134,7 @@ impl Run {
         tempfile::tempfile_in(out).map(drop).map_err(|e| Error::io(out, &e).hint(elsewhere))
     }
 
-    /// The results of an executed script; its figures are drawn and written.
+    /// The results of an executed script; draws and writes its figures.
     ///
     /// # Errors
     /// Where a figure cannot be drawn or written, or an input can no longer be read.
@@ -192,12 +193,12 @@ impl Run {
         })
     }
 
-    fn inputs(&self, context: &Context, recording: Recording) -> Result<Vec<Input>> {
+    fn inputs(&self, context: &Context, recording: Recording) -> Result<Vec<InputFile>> {
         let license = |name: &str| self.source.front.inputs.get(name).and_then(|d| d.license.clone());
         let mut inputs = Vec::new();
         let large = is_large(context);
         for (name, full) in context.read() {
-            // A folder or a pattern stands for its files, which were noted one by one. What a seal keeps out was not read.
+            // A folder or pattern stands for its files, which were recorded one by one. Files that a seal excludes were not read.
             if full.is_file() && seal::may_read(&full).is_ok() {
                 if recording.inside && full.to_str().is_none() {
                     return Err(Error::value(format!(
@@ -205,16 +206,15 @@ impl Run {
                     ))
                     .hint("rename the file"));
                 }
-                let read = if large { digest_of(&name, &full)? } else { Input::read(&name, &full)? };
-                inputs.push(Input { license: license(&name), ..read });
+                let read = if large { digest_of(&name, &full)? } else { InputFile::read(&name, &full)? };
+                inputs.push(InputFile { license: license(&name), ..read });
             }
         }
-        inputs.extend(context.samples().iter().map(|(name, image)| Input::sample(name, image)));
+        inputs.extend(context.samples().iter().map(|(name, image)| InputFile::sample(name, image)));
         Ok(inputs)
     }
 
-    /// Writes `run.json` and `report.html`; the report carries a lock of the run where it ended well and nothing was shown that
-    /// another run would not show.
+    /// Writes `run.json` and `report.html`. The report carries a lock where the run completed and another run would show the same.
     ///
     /// # Errors
     /// Where they cannot be written.
@@ -230,12 +230,12 @@ impl Run {
 }
 
 impl Executed {
-    /// Whether it came to its end without an error.
+    /// Whether the script completed without an error.
     pub fn ended_well(&self) -> bool {
         self.result.error.is_none() && !self.result.interrupted
     }
 
-    /// The given parameters that the script never asked for, in order.
+    /// The given parameters that the script never read, in order.
     pub fn unused_params(&self) -> Vec<String> {
         self.session.context().unused_params()
     }
@@ -243,21 +243,21 @@ impl Executed {
 
 fn is_large(context: &Context) -> bool {
     let sizes = context.read().into_values().filter_map(|path| path.metadata().ok()).map(|about| about.len());
-    sizes.sum::<u64>() > LARGE
+    sizes.sum::<u64>() > MAX_LOCKED_INPUT_BYTES
 }
 
-fn digest_of(name: &str, full: &Path) -> Result<Input> {
+fn digest_of(name: &str, full: &Path) -> Result<InputFile> {
     if let Some(FileRead { blake3, bytes, .. }) = reads::known(full) {
-        return Ok(Input { path: name.to_string(), blake3, bytes, content: None, license: None });
+        return Ok(InputFile { path: name.to_string(), blake3, bytes, content: None, license: None });
     }
     let Digested { path, blake3, bytes } = Digested::read(name, full)?;
-    Ok(Input { path, blake3, bytes, content: None, license: None })
+    Ok(InputFile { path, blake3, bytes, content: None, license: None })
 }
 
-/// Copies a folder's files into another, which may hold others.
+/// Copies a folder's files into another folder, which may have others.
 ///
 /// # Errors
-/// Where one cannot be read or written.
+/// Where a file cannot be read or written.
 pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).map_err(|e| Error::io(to, &e))?;
     copy_within(from, to)
@@ -267,13 +267,13 @@ fn copy_within(from: &Path, to: &Path) -> Result<()> {
     for entry in std::fs::read_dir(from).map_err(|e| Error::io(from, &e))? {
         let path = entry.map_err(|e| Error::io(from, &e))?.path();
         let target = to.join(path.file_name().unwrap_or_default());
-        // A run makes files and folders; links would lead elsewhere.
+        // A run makes only files and folders; a link would lead elsewhere.
         let about = path.symlink_metadata().map_err(|e| Error::io(&path, &e))?;
         if about.is_symlink() {
             continue;
         }
         if about.is_dir() {
-            // Where a link of that name is there, it leads elsewhere, too.
+            // An existing link of that name would also lead elsewhere.
             match target.symlink_metadata() {
                 Ok(there) if there.is_symlink() => {
                     let message = format!("the folder for outputs has a link `{}`", target.display());

@@ -1,51 +1,49 @@
-//! What a run in a process of its own may read and fetch: the script's files, what the user declares, and the cache of known
-//! nets. Everything else is forbidden ([`convscope_engine::seal`]).
+//! The permissions of a run in a process of its own: the script's files, what the user declares, and the cache of known nets.
+//! Everything else is forbidden ([`convscope_engine::seal`]).
 
 use super::source::absolute;
-use crate::output::Output;
-use convscope_engine::load::fetch::{self, cache};
-use convscope_engine::load::{fetch_hub, hub_cache};
-use convscope_engine::seal::broker::Want;
+use convscope_engine::load::fetch::cache;
+use convscope_engine::load::hub_cache;
 use convscope_engine::seal::{Bounds, Seal, real};
-use convscope_engine::{Error, Kind, Result};
+use convscope_engine::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// What the user allows besides the script's files.
+/// What the user permits besides the script's files.
 #[derive(Clone, Debug, Default)]
 pub struct Allowed {
-    /// The command that declares more, as the user gave it: `convscope lock deep/s.rhai`.
+    /// The command line to which hints append permissions: `convscope lock deep/s.rhai`.
     pub command: String,
     /// Files and folders that may be read.
     pub inputs: Vec<PathBuf>,
     /// Whether repositories of the Hugging Face Hub may be fetched.
     pub fetch: bool,
-    /// Whether nothing may be fetched.
+    /// Whether all downloads are forbidden.
     pub offline: bool,
 }
 
-/// What a sealed run may do, before it is known where its outputs go.
+/// The permissions of a sealed run, before the folder of its outputs is known.
 #[derive(Clone, Debug, Default)]
 pub struct Sealing {
-    /// What belongs to the script: its folder, or the files that a report lists.
+    /// The files of the script: its folder, or the files that a report lists.
     pub roots: Vec<PathBuf>,
-    /// What the user allows.
+    /// The user's permissions.
     pub allowed: Allowed,
-    /// The folder that the script's paths are relative to, as the user sees it.
+    /// The folder that the script's paths are relative to, in the user's spelling.
     pub base: PathBuf,
-    /// Whether the script may ask the person for a line.
+    /// Whether the script may ask the user for a line.
     pub asks: bool,
 }
 
 impl Sealing {
-    /// A script in a folder of its own.
+    /// For a script in a folder of its own.
     pub fn of_folder(folder: &Path, allowed: &Allowed) -> Self {
         Sealing { roots: vec![folder.to_path_buf()], allowed: allowed.clone(), base: folder.to_path_buf(), asks: false }
     }
 
-    /// The seal of a run of the script's file that writes to the folders in `write`, which must exist.
+    /// The seal for a run of the script that writes to the folders `write`, which must exist.
     ///
     /// # Errors
-    /// Where a declared input does not exist, or a folder that may be read or written holds the user's home.
+    /// Where a declared input does not exist, or a folder of the seal contains the user's home.
     pub fn seal(&self, script: &Path, write: &[&Path]) -> Result<Seal> {
         for input in &self.allowed.inputs {
             input.metadata().map_err(|e| Error::io(input, &e).context("a declared input"))?;
@@ -65,7 +63,7 @@ impl Sealing {
         Ok(Seal { bounds, kernel, channel: cfg!(unix) })
     }
 
-    /// Refuses to seal by the user's home: a script that lies there could read all of it.
+    /// Refuses a seal that includes the user's home, all of which the script could read.
     fn spares_home(&self, root: &Path) -> Result<()> {
         let (Some(home), root) = (std::env::home_dir().filter(|h| !h.as_os_str().is_empty()), real(root)) else {
             return Ok(());
@@ -82,40 +80,10 @@ impl Sealing {
     /// Whether the file at `path` belongs to the script or is declared.
     ///
     /// # Errors
-    /// Where it is neither; the hint says how it is declared.
+    /// Where it is neither; the hint says how to declare it.
     pub fn may_read(&self, path: &Path) -> Result<()> {
         let read = self.roots.iter().chain(&self.allowed.inputs).map(|p| real(p)).collect();
         Bounds { read, command: self.allowed.command.clone(), ..Bounds::default() }.may_read(path)
-    }
-
-    /// Does what a sealed run asks for, where it is allowed.
-    ///
-    /// # Errors
-    /// Where it is not, or cannot be had.
-    pub fn serve(&self, want: &Want, output: &dyn Output) -> Result<String> {
-        let report = |line: &str| output.progress(line, 0, 0);
-        if let Want::Line(prompt) = want {
-            return match self.asks {
-                true => output.ask(prompt),
-                false => Err(Error::value("`input`: there are no more lines to read")),
-            };
-        }
-        if self.allowed.offline {
-            return Err(want.forbidden());
-        }
-        match want {
-            Want::Net(name) => fetch::fetch(name, &report).map(drop)?,
-            Want::Labels => fetch::imagenet_labels(&report).map(drop)?,
-            Want::Photos => fetch::sample_images()[0].load(&report).map(drop)?,
-            Want::Hub(id) if self.allowed.fetch => fetch_hub(id, &report)?,
-            Want::Hub(id) => {
-                let message = format!("`hf:{id}` is not fetched: a sealed run has no network");
-                let hint = format!("if you trust it: {} --allow-fetch", self.allowed.command);
-                return Err(Error::new(Kind::Io, message).hint(hint));
-            }
-            Want::Line(_) => {}
-        }
-        Ok(String::new())
     }
 }
 
@@ -124,6 +92,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::output::Silent;
+    use convscope_engine::seal::broker::Want;
 
     #[test]
     fn what_is_not_declared_is_not_read_and_what_is_not_allowed_not_fetched() {

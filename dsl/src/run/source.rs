@@ -12,23 +12,23 @@ use std::path::{Path, PathBuf};
 /// A script.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Its name: the file's without its ending.
+    /// Its name: the file's stem.
     pub name: String,
-    /// What messages call it.
+    /// Its name in messages.
     pub file: String,
-    /// Its text; for a notebook, that of its cells as a script.
+    /// Its text; for a notebook, its cells as a script.
     pub text: String,
     /// The folder that it lies in.
     pub folder: PathBuf,
-    /// What it says about itself.
+    /// Its front matter.
     pub front: Front,
 }
 
 impl Source {
-    /// The script at `path`; `-` is stdin.
+    /// Reads the script at `path`; `-` is stdin.
     ///
     /// # Errors
-    /// Where it cannot be read, is no text, or has front matter that is not understood.
+    /// Where it cannot be read, is no text, or has invalid front matter.
     pub fn read(path: &Path) -> Result<Self> {
         if path == Path::new("-") {
             let text = piped(std::io::stdin(), Path::new("stdin"))?;
@@ -47,10 +47,10 @@ impl Source {
         Source::of(&name, &path.display().to_string(), text, folder(path))
     }
 
-    /// A script of that text.
+    /// A script with this text.
     ///
     /// # Errors
-    /// Where its front matter is not understood.
+    /// Where its front matter is invalid.
     pub fn of(name: &str, file: &str, text: String, folder: PathBuf) -> Result<Self> {
         let front = Front::of(&text).context(|| format!("`{file}`"))?;
         Ok(Source { name: name.into(), file: file.into(), text, folder, front })
@@ -61,7 +61,7 @@ impl Source {
         self.text.strip_prefix('\u{feff}').unwrap_or(&self.text)
     }
 
-    /// Whether it is cut into cells, as notebooks are.
+    /// Whether it has cells, as notebooks do.
     pub fn has_cells(&self) -> bool {
         notebook::cells(self.code()).iter().any(|cell| !cell.marker.is_empty())
     }
@@ -72,11 +72,11 @@ impl Source {
         Digested { path, blake3: digest(self.text.as_bytes()), bytes: self.text.len() as u64 }
     }
 
-    /// Checks what the front matter says must hold before the script runs: this engine, these files, which must be such that
-    /// a sealed run may read.
+    /// Checks the requirements in the front matter before the script runs: this engine, and files, which a sealed run must be
+    /// allowed to read.
     ///
     /// # Errors
-    /// Where it does not hold.
+    /// Where one is not met.
     pub fn check(&self, sealing: Option<&Sealing>) -> Result<()> {
         let version = env!("CARGO_PKG_VERSION").parse::<semver::Version>();
         if let (Some(range), Ok(version)) = (&self.front.engine, version)
@@ -103,7 +103,7 @@ impl Source {
     }
 }
 
-/// The text of a script that comes from a pipe or a device, which may have no end.
+/// The text of a script from a pipe or a device, which may be endless.
 fn piped(from: impl std::io::Read, name: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut from.take(SCRIPT + 1), &mut bytes).map_err(|e| Error::io(name, &e))?;
@@ -114,12 +114,12 @@ fn piped(from: impl std::io::Read, name: &Path) -> Result<String> {
     regular::text(bytes).ok_or_else(|| Error::format(format!("`{}` gives no text", name.display())))
 }
 
-/// The folder that a file lies in.
+/// The folder of a file.
 pub fn folder(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).to_path_buf()
 }
 
-/// A path from the root of the file system; an empty one is the working folder.
+/// The absolute path; of an empty path, the working folder.
 pub fn absolute(path: &Path) -> PathBuf {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())

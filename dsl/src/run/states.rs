@@ -1,44 +1,23 @@
-//! The states of a script's questions: the facts on which states that join must agree, the states of a part of the images, and
-//! requests to a cluster.
+//! The states of a script's questions: the facts that must agree to join states, the states of a part of the images, and requests
+//! to a cluster.
 
 use super::engine;
 use super::script::{Recording, Run};
-use super::source::Source;
-use crate::context::Place;
 use crate::output::Silent;
+use crate::place::Place;
 use convscope_engine::digest::digest;
 use convscope_engine::error::Kind;
 use convscope_engine::run::Numerics;
 use convscope_engine::states::{Ledger, Listing, StateFile};
-use convscope_engine::table::ClusterOptions;
 use convscope_engine::{Error, Job, Result};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A request to a cluster.
-#[derive(Clone, Debug)]
-pub struct ClusterRequest {
-    /// Where its scheduler listens: HOST:PORT.
-    pub address: String,
-    /// How the images are divided among tasks.
-    pub options: ClusterOptions,
-    /// The script.
-    pub source: Source,
-    /// The folders of its files; the outputs' folder also holds what a resumed run needs.
-    pub place: Place,
-    /// The values that `param` returns.
-    pub params: BTreeMap<String, String>,
-    /// The seed of all random numbers.
-    pub seed: u64,
-    /// The memory that probes may use, bytes.
-    pub memory: u64,
-}
-
-/// What must be the same in all states that are joined: engine, numerics, script, its parameters.
+/// The facts that must be equal in states that are joined: engine, numerics, script, parameters.
 ///
 /// # Errors
-/// Where a kernel refuses the battery of numerics: a defect.
+/// Where a kernel fails in the test of numerics, which is a defect.
 pub fn facts(run: &Run) -> Result<BTreeMap<String, String>> {
     let (engine, numerics) = (engine(), Numerics::here()?);
     let params: BTreeMap<&String, &String> = run.params.iter().collect();
@@ -54,10 +33,10 @@ pub fn facts(run: &Run) -> Result<BTreeMap<String, String>> {
     Ok(all.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
 }
 
-/// The states of a script's questions about some images. What it prints and shows is dropped, what it saves thrown away.
+/// The states of a script's questions about some images. Its output is discarded, and so are the files it saves.
 ///
 /// # Errors
-/// Where the script fails, or asks nothing whose state can be kept.
+/// Where the script fails, or has no question whose state can be kept.
 pub fn of_part(
     run: &Run,
     facts: &BTreeMap<String, String>,
@@ -88,7 +67,7 @@ pub fn of_part(
     }
 }
 
-/// The error where a script asks nothing whose state can be kept.
+/// The error for a script without questions whose states can be kept.
 pub fn keeps_none(script: &str) -> Error {
     Error::value(format!("`{script}` asks nothing whose state can be kept")).hint(
         "`max_activating`, `codes`, `sparsity`, `accuracy_by_attribute`, `accuracy_by_class`, `accuracy_by_factor`, `multi_label_accuracy`, \
@@ -96,7 +75,7 @@ pub fn keeps_none(script: &str) -> Error {
     )
 }
 
-/// The ledger of a run that goes by states that were computed before.
+/// The ledger of a run that uses states computed before.
 pub fn ledger_of(facts: BTreeMap<String, String>, given: Vec<(String, StateFile)>) -> Arc<Ledger> {
     let mut ledger = Ledger::default();
     (ledger.facts, ledger.given) = (facts, given);

@@ -5,23 +5,23 @@ use convscope_engine::{Error, Result};
 use std::path::Path;
 use tempfile::TempDir;
 
-/// What the names of these folders begin with, before six letters.
+/// The prefix of these folders' names, before six letters.
 const PREFIX: &str = "convscope-run-";
 
-/// A folder of this process's own, for as long as it is held.
+/// A folder of this process, removed when it is dropped.
 #[derive(Debug)]
 pub struct Temporary {
     folder: TempDir,
-    /// Locks the folder, by which others see that its process lives.
+    /// The lock on the folder, by which other processes see that this one lives.
     #[cfg(unix)]
     _held: Option<std::fs::File>,
 }
 
 impl Temporary {
-    /// A new one in the folder for temporary files.
+    /// A new folder among the system's temporary files.
     ///
     /// # Errors
-    /// Where none can be made; the message names the folder that it would lie in.
+    /// Where it cannot be made; the message names the parent folder.
     pub fn new() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(|e| {
             Error::io(std::env::temp_dir().join("convscope"), &e)
@@ -31,7 +31,7 @@ impl Temporary {
         {
             let held = std::fs::File::open(folder.path()).ok().filter(|folder| folder.try_lock().is_ok());
             if held.is_some() {
-                stale::remove(folder.path(), stale::SETTLED);
+                stale::remove(folder.path(), stale::ABANDONED_AFTER);
             }
             Ok(Temporary { folder, _held: held })
         }
@@ -39,7 +39,7 @@ impl Temporary {
         Ok(Temporary { folder })
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -52,10 +52,10 @@ mod stale {
     use std::path::Path;
     use std::time::Duration;
 
-    /// A process locks its folder right after it made it; one that is older and not locked has no process.
-    pub const SETTLED: Duration = Duration::from_secs(60);
+    /// The time after which an unlocked folder counts as abandoned: a process locks its folder right after making it.
+    pub const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
-    /// Removes the folders beside `own` that have this age, the same owner and no process. What cannot be examined or removed stays.
+    /// Removes the folders beside `own` of at least this age, of the same owner, and without a process. Failures are ignored.
     pub fn remove(own: &Path, age: Duration) {
         let (Some(beside), Ok(meta)) = (own.parent(), own.metadata()) else { return };
         for entry in std::fs::read_dir(beside).into_iter().flatten().flatten() {

@@ -7,14 +7,14 @@ use convscope_engine::canonical::canonical;
 use convscope_engine::digest::Digested;
 use convscope_engine::run::compare::rule_of;
 use convscope_engine::run::inputs::digest_prefix;
-use convscope_engine::run::{Difference, Finished, Record, Rule, compare};
+use convscope_engine::run::{CompareRule, Difference, Finished, Record, compare};
 use convscope_engine::show::sealed::heading;
 use serde::Serialize;
 
-/// Outputs that are named which were compared by another rule than `bits`; the others are counted.
-const RULES_SAID: usize = 20;
+/// How many outputs that were compared by another rule than `bits` are named; the others are counted.
+const MAX_NAMED_RULES: usize = 20;
 
-/// The verdict; the number is the exit code.
+/// The verdict; its number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -24,15 +24,15 @@ pub enum Status {
     Differs = 10,
     /// An input or a net differs.
     Input = 11,
-    /// Other bits by another engine or class of numerics: the same within tolerances.
+    /// Other bits by another engine or class of numerics, within the tolerances.
     OtherEngine = 12,
     /// The script ended with an error.
     Script = 13,
-    /// A file was changed after it was written.
+    /// A file was changed since it was written.
     Tampered = 14,
 }
 
-/// The answer of `verify`.
+/// The result of `verify`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     /// The status.
@@ -42,17 +42,17 @@ pub struct Verdict {
     /// The file or output that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub culprit: Option<String>,
-    /// In words.
+    /// The verdict in words.
     pub message: String,
     /// The first difference of an output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
-    /// How the engine or the numerics differ, which by itself decides nothing.
+    /// The differences of engine and numerics; they alone decide nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub engine: Vec<String>,
-    /// How many outputs were compared.
+    /// The number of compared outputs.
     pub outputs: usize,
-    /// The outputs that were compared by another rule than `bits`, as the script's front matter says.
+    /// The outputs that were compared by another rule than `bits`, as the front matter says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Ruled>,
 }
@@ -63,8 +63,8 @@ pub struct Ruled {
     /// The output.
     pub output: String,
     /// The rule.
-    pub rule: Rule,
-    /// Whether its bits are the same all the same.
+    pub rule: CompareRule,
+    /// Whether the bits are equal nevertheless.
     pub same_bits: bool,
 }
 
@@ -83,7 +83,7 @@ impl Verdict {
         }
     }
 
-    /// The verdict in words, with its line end.
+    /// The verdict as text, with a line end.
     pub fn text(&self) -> String {
         let culprit = self.culprit.as_deref().map_or(String::new(), |c| format!("`{c}`: "));
         let word = match self.status {
@@ -98,23 +98,23 @@ impl Verdict {
         for line in &self.engine {
             out += &format!("  {line}\n");
         }
-        for Ruled { output, rule, same_bits } in self.rules.iter().take(RULES_SAID) {
+        for Ruled { output, rule, same_bits } in self.rules.iter().take(MAX_NAMED_RULES) {
             let bits = if *same_bits { "the same" } else { "others" };
             out += &format!("  `{output}` was compared by `{rule}`, as the script says; its bits are {bits}\n");
         }
-        if let Some(more) = self.rules.len().checked_sub(RULES_SAID).filter(|more| *more > 0) {
+        if let Some(more) = self.rules.len().checked_sub(MAX_NAMED_RULES).filter(|more| *more > 0) {
             out += &format!("  {more} more outputs were compared by rules of the script (--json lists all)\n");
         }
         out
     }
 }
 
-/// The verdict on a new run of what was locked: the bits decide. Where they differ, another engine or class of numerics
-/// may explain it, and the outputs are compared within tolerances.
+/// The verdict on a new run of a locked script: the bits decide. Where they differ and engine or class of numerics differ, too,
+/// the outputs are compared within tolerances.
 ///
 /// # Errors
-/// Where the lock holds something else than it says, or a new output cannot be read.
-pub fn judged(locked: &LockedRun, finished: &Finished) -> Result<Verdict> {
+/// Where the lock contradicts itself, or a new output cannot be read.
+pub fn judge(locked: &LockedRun, finished: &Finished) -> Result<Verdict> {
     let (lock, new) = (&locked.lock, &finished.record);
     let verdict = |status, culprit: &str, message: String| Verdict {
         engine: lock.noted_engine(&new.engine, &new.numerics),
@@ -124,7 +124,7 @@ pub fn judged(locked: &LockedRun, finished: &Finished) -> Result<Verdict> {
     if let Some((culprit, how)) = other_input(lock, new) {
         return Ok(verdict(Status::Input, &culprit, how));
     }
-    // Of the engine and the machine that made the lock everything is known that follows from the script.
+    // On the engine and machine that made the lock, everything in it can be checked.
     let is_own = lock.noted_engine(&new.engine, &new.numerics).is_empty();
     if let Some((culprit, how)) = other_said(lock, new) {
         return Ok(verdict(Status::Tampered, &culprit, how));
@@ -149,8 +149,8 @@ pub fn judged(locked: &LockedRun, finished: &Finished) -> Result<Verdict> {
             }
         });
     }
-    // A figure that was edited by someone who mended the report's digests is not what the script draws; another engine may
-    // lay out its reports otherwise.
+    // A figure may have been edited, and the report's digests with it, so parts are compared with what the script draws. Another
+    // engine may draw them otherwise.
     let parts = locked.parts.as_ref().or(locked.bundled.as_ref());
     if let Some(i) = parts.and_then(|parts| other_part(parts, &finished.sections)) {
         let what = parts.into_iter().flatten().nth(i).map_or_else(String::new, |p| heading(p));
@@ -165,7 +165,7 @@ pub fn judged(locked: &LockedRun, finished: &Finished) -> Result<Verdict> {
     Ok(same(lock, new, verdict))
 }
 
-/// The verdict on a new run that ended with an error: an input or a net that is another one, where that is known, may be why.
+/// The verdict on a new run that ended with an error; a changed input or net may be the cause, where it is known.
 pub fn failed(locked: &LockedRun, failure: &Failure) -> Verdict {
     let other = failure.left.as_ref().and_then(|left| other_input(&locked.lock, &left.record));
     match other {
@@ -186,10 +186,10 @@ fn same(lock: &Record, new: &Record, verdict: impl Fn(Status, &str, String) -> V
     Verdict { culprit: None, rules: ruled(lock, new, false), ..verdict(Status::Same, "", message) }
 }
 
-/// The outputs that are compared by another rule than `bits`, here or `elsewhere`.
+/// The outputs compared by another rule than `bits`, on this engine or `elsewhere`.
 fn ruled(lock: &Record, new: &Record, elsewhere: bool) -> Vec<Ruled> {
     let by_rule = lock.outputs.iter().map(|entry| (entry, rule_of(entry, elsewhere)));
-    let others = by_rule.filter(|(_, rule)| *rule != Rule::Bits);
+    let others = by_rule.filter(|(_, rule)| *rule != CompareRule::Bits);
     let ruled = others.map(|(entry, rule)| Ruled {
         output: entry.name.clone(),
         rule,
@@ -198,7 +198,7 @@ fn ruled(lock: &Record, new: &Record, elsewhere: bool) -> Vec<Ruled> {
     ruled.collect()
 }
 
-/// The first parameter or module of a lock that is not the one of the new run, and how.
+/// The first parameter or module of a lock that differs in the new run, and how.
 fn other_said(lock: &Record, new: &Record) -> Option<(String, String)> {
     let text = |params: &Record, name: &str| params.params.get(name).map(canonical);
     let mut names = lock.params.keys().chain(new.params.keys());
@@ -216,20 +216,20 @@ fn other_said(lock: &Record, new: &Record) -> Option<(String, String)> {
     Some((module.path.clone(), "the script imports this module and its lock does not list it".into()))
 }
 
-/// The first output that one has and the other has not, or, where `in_order`, has at another place; and how.
+/// The first output that only one of the two has, or, where `in_order`, has at another position; and how.
 fn other_names(lock: &Record, new: &Record, in_order: bool) -> Option<(String, String)> {
     if let Some(missing) = lock.outputs.iter().find(|entry| new.output(&entry.name).is_none()) {
-        return Some((missing.name.clone(), "this output was locked and did not come out".into()));
+        return Some((missing.name.clone(), "this output is in the lock and the script no longer makes it".into()));
     }
     if let Some(more) = new.outputs.iter().find(|output| lock.output(&output.name).is_none()) {
-        return Some((more.name.clone(), "this output came out and was not locked".into()));
+        return Some((more.name.clone(), "the script makes this output, which is not in the lock".into()));
     }
     let mut pairs = lock.outputs.iter().zip(&new.outputs).filter(|_| in_order);
     let (entry, _) = pairs.find(|(entry, output)| entry.name != output.name)?;
-    Some((entry.name.clone(), "the lock lists the outputs in another order than they come out".into()))
+    Some((entry.name.clone(), "the lock lists the outputs in another order than the script makes them".into()))
 }
 
-/// The first output of the same digest that the lock describes otherwise than the new run, and how.
+/// The first output with equal digests that the lock describes otherwise, and how.
 fn other_copies(lock: &Record, new: &Record) -> Option<(String, String)> {
     lock.outputs.iter().find_map(|entry| {
         let output = new.output(&entry.name).filter(|output| output.blake3 == entry.blake3)?;
@@ -238,7 +238,7 @@ fn other_copies(lock: &Record, new: &Record) -> Option<(String, String)> {
     })
 }
 
-/// The first input or net that is not the one that was locked, and how.
+/// The first input or net that differs from the locked one, and how.
 fn other_input(lock: &Record, new: &Record) -> Option<(String, String)> {
     for input in &new.inputs {
         let Some(locked) = lock.inputs.iter().find(|i| i.path == input.path) else {
@@ -246,7 +246,7 @@ fn other_input(lock: &Record, new: &Record) -> Option<(String, String)> {
         };
         if locked.blake3 != input.blake3 {
             let (was, is) = (digest_prefix(&locked.blake3), digest_prefix(&input.blake3));
-            let how = format!("the input is another one: BLAKE3 {was} was locked, {is} was found");
+            let how = format!("the input was changed: BLAKE3 {was} was locked, {is} was found");
             return Some((input.path.clone(), how));
         }
     }
@@ -274,7 +274,7 @@ fn other_input(lock: &Record, new: &Record) -> Option<(String, String)> {
     None
 }
 
-/// How the outputs of a run differ from the locked ones.
+/// A difference between a new run's outputs and the locked ones.
 struct Other {
     culprit: String,
     message: String,
@@ -287,7 +287,7 @@ impl Other {
     }
 }
 
-/// The first output of those that both have that differs, by bits (or as the script says) or `elsewhere` within tolerances.
+/// The first output of both that differs, by bits or the script's rule, or `elsewhere` within tolerances.
 fn differs(locked: &LockedRun, finished: &Finished, elsewhere: bool) -> Result<Option<Other>> {
     let (lock, new) = (&locked.lock, &finished.record);
     for (i, entry) in lock.outputs.iter().enumerate() {
@@ -301,7 +301,7 @@ fn differs(locked: &LockedRun, finished: &Finished, elsewhere: bool) -> Result<O
     Ok(None)
 }
 
-/// The first part of a report that is drawn otherwise.
+/// The first part of a report that differs.
 fn other_part(parts: &[String], drawn: &[String]) -> Option<usize> {
     let same = |(a, b): (&String, &String)| a.trim_end_matches('\n') == b.trim_end_matches('\n');
     let first = parts.iter().zip(drawn).position(|pair| !same(pair));

@@ -1,7 +1,7 @@
-//! Work on a thread with the stack that scripts need, and calls of a session's functions on it.
+//! Work on a thread with the stack that scripts need, and calls of a session's functions on such a thread.
 
 use super::{Session, defect, stopped};
-use crate::bounds::STACK;
+use crate::bounds::STACK_BYTES;
 use crate::diag::Diagnostic;
 use convscope_engine::Error;
 use rhai::{Dynamic, FnPtr};
@@ -16,7 +16,7 @@ impl Session {
         let spawned = std::thread::scope(|threads| {
             let thread = std::thread::Builder::new()
                 .name("script".into())
-                .stack_size(STACK)
+                .stack_size(STACK_BYTES)
                 .spawn_scoped(threads, || work(self));
             thread.map(|handle| handle.join())
         });
@@ -27,10 +27,10 @@ impl Session {
         }
     }
 
-    /// Calls a function of the session, as a cell would; of the session's variables it sees only those that it captured.
+    /// Calls a function of the session, as a cell would; it sees only those variables of the session that it captured.
     ///
     /// # Errors
-    /// As those of a cell.
+    /// As for a cell.
     pub(crate) fn call(&mut self, function: &FnPtr, arguments: Vec<Dynamic>) -> Result<Dynamic, Box<Diagnostic>> {
         self.on_a_stack(|session| session.call_here(function, arguments))?
     }

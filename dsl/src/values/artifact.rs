@@ -1,4 +1,4 @@
-//! Artifacts in scripts: what probes return; scripts go on computing with their arrays and tables.
+//! Artifacts in scripts: the results of probes; scripts compute with their arrays and tables.
 
 use crate::convert::cast;
 use crate::fault::{Fallible, Raise};
@@ -90,7 +90,7 @@ pub fn bind(library: &mut Library<'_>) {
     });
 }
 
-/// The primary array as a script's value: a number where it holds just one.
+/// The primary array as a script's value; an array of one entry becomes a number.
 ///
 /// # Errors
 /// Where there is none.
@@ -128,6 +128,6 @@ fn look(a: &Artifact, name: &str, options: &rhai::Map) -> Result<Artifact> {
 fn overlay(a: &Artifact, image: &Dynamic) -> Result<Artifact> {
     match cast::<Image>(image) {
         Some(image) => a.overlay(&image),
-        None => Err(Error::value(format!("an image is asked for, got {}", crate::convert::kind(image)))),
+        None => Err(Error::value(format!("expected an image, got {}", crate::convert::kind(image)))),
     }
 }

@@ -1,4 +1,4 @@
-//! Data sets in scripts: they index and loop as lists of images do; pixels are decoded when an image is asked for.
+//! Data sets in scripts: they are indexed and looped over like lists of images; an image is decoded when it is used.
 
 use crate::convert::{count, index};
 use crate::fault::{Fallible, Raise};
@@ -85,7 +85,7 @@ fn about(item: &Item, i: usize) -> rhai::Map {
     .collect()
 }
 
-/// A data set of the images, or the one given.
+/// A data set of the images, or the given data set.
 ///
 /// # Errors
 /// Where the value is neither images nor a data set.

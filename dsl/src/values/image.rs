@@ -1,4 +1,4 @@
-//! Images in scripts: what is known of them, and changes to their pixels.
+//! Images in scripts: their properties, and changes to their pixels.
 
 use crate::convert::{cast, count, kind, number};
 use crate::fault::{Fallible, Raise};
@@ -142,10 +142,10 @@ fn resize_short(image: &Image, size: i64) -> Result<Image> {
 fn whole_list(value: &Dynamic, n: usize, what: &str) -> Result<Vec<i64>> {
     let list = cast::<Array>(value).filter(|l| l.len() == n);
     let whole = list.and_then(|l| l.iter().map(|v| v.as_int().ok()).collect::<Option<Vec<i64>>>());
-    whole.ok_or_else(|| Error::value(format!("{what} is asked for, got {}", kind(value))))
+    whole.ok_or_else(|| Error::value(format!("expected {what}, got {}", kind(value))))
 }
 
-/// A box written [left, top, width, height].
+/// A box given as [left, top, width, height].
 ///
 /// # Errors
 /// Where it is none.
@@ -155,7 +155,7 @@ pub fn pixel_box(value: &Dynamic) -> Result<PixelBox> {
     Ok(PixelBox::new(at(0)?, at(1)?, at(2)?, at(3)?))
 }
 
-/// A colour written [r, g, b], 0-255.
+/// A colour given as [r, g, b], 0 to 255.
 fn colour(value: &Dynamic) -> Result<[u8; 3]> {
     let v = whole_list(value, 3, "a colour [r, g, b]")?;
     let channel = |i: usize| {

@@ -1,12 +1,12 @@
-//! Maps as JSON, in place of rhai's own: closures can hold the map that holds them, which has no end as a text.
+//! Maps as JSON, in place of rhai's own: a closure may capture the map that contains it, whose text would have no end.
 
 use crate::library::Library;
 use convscope_engine::{Error, Result};
 use rhai::{Array, Dynamic, FnPtr, Map, NativeCallContext};
 use std::fmt::Write as _;
 
-/// The most levels of a JSON text, as its readers allow.
-const LEVELS: usize = 120;
+/// The most levels of a JSON text; JSON readers have this limit.
+const MAX_LEVELS: usize = 120;
 
 /// Binds `to_json`.
 pub fn bind(library: &mut Library<'_>) {
@@ -23,8 +23,8 @@ struct Json {
 
 impl Json {
     fn value(&mut self, value: &Dynamic, level: usize) -> Result<()> {
-        if level > LEVELS {
-            return Err(Error::value(format!("a map more than {LEVELS} levels deep is no JSON")));
+        if level > MAX_LEVELS {
+            return Err(Error::value(format!("a map more than {MAX_LEVELS} levels deep is no JSON")));
         }
         if self.most > 0 && self.text.len() > self.most {
             return Err(Error::value(format!("the JSON text is longer than {} bytes", self.most)));
@@ -40,10 +40,10 @@ impl Json {
                 held => self.list(std::iter::once(&name).chain(held), level),
             }
         } else if value.is_locked() {
-            // `m.to_json()` holds the lock of `m`, and a closure in `m` holds `m`: to wait for it would have no end.
+            // `m.to_json()` locks `m`, and a closure in `m` captures `m`: waiting for the lock would never end.
             Err(Error::value("a map that is held by a closure in it is no JSON"))
         } else {
-            // One value is JSON as rhai has it; one that JSON does not know is its type's name.
+            // A single value is written as rhai writes it; a value without JSON form is written as its type's name.
             let one = serde_json::to_string(value).unwrap_or_else(|_| "null".into());
             self.text.push_str(&one);
             Ok(())

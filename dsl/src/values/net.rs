@@ -1,4 +1,4 @@
-//! Nets in scripts: their layers and classes, predictions, accuracy, copies without some channels.
+//! Nets in scripts: their layers and classes, predictions, accuracy, copies with ablated channels.
 
 use crate::context::Context;
 use crate::convert::{count, input};
@@ -173,7 +173,7 @@ fn detections(library: &mut Library<'_>, context: &Context) {
     );
 }
 
-/// The option that is not among those that a method has.
+/// An error where an option is not one of the method's.
 fn unknown_option(options: &Map, of: &str, known: &[&str]) -> Result<()> {
     let Some(name) = options.keys().find(|k| !known.contains(&k.as_str())) else { return Ok(()) };
     let list: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
@@ -210,7 +210,7 @@ fn pixel_class(model: &Model, class: &Dynamic, options: &Map) -> Result<Subject>
     match (class.as_int(), class.is_string()) {
         (Ok(i), _) => Subject::pixel_class_at(model, count(i, "a class's index")?, over),
         (_, true) => Subject::pixel_class(model, &class.to_string(), over),
-        _ => Err(Error::value(format!("a class's name or index is asked for, got {}", crate::convert::kind(class)))),
+        _ => Err(Error::value(format!("expected a class's name or index, got {}", crate::convert::kind(class)))),
     }
 }
 
@@ -301,7 +301,7 @@ fn class_index(model: &Model, class: &Dynamic) -> Result<usize> {
     let subject = match (class.as_int(), class.is_string()) {
         (Ok(i), _) => class_at(model, i)?,
         (_, true) => Subject::class(model, &class.to_string())?,
-        _ => return Err(Error::value(format!("a class is asked for, got {}", crate::convert::kind(class)))),
+        _ => return Err(Error::value(format!("expected a class, got {}", crate::convert::kind(class)))),
     };
     match subject {
         Subject::Class { index, .. } => Ok(index),
@@ -309,7 +309,7 @@ fn class_index(model: &Model, class: &Dynamic) -> Result<usize> {
     }
 }
 
-/// One of a net's inputs as a script sees it.
+/// The description of one of a net's inputs.
 fn net_input(input: NetInput) -> Dynamic {
     let shape: Array = input.shape.iter().map(|n| Dynamic::from(*n as i64)).collect();
     let entries: [(&str, Dynamic); 4] = [
@@ -337,7 +337,7 @@ fn given(model: &Model, map: Map) -> Result<Model> {
     model.given(values.collect::<Result<Vec<_>>>()?)
 }
 
-/// The net with its other inputs held, where a map gives them, and the value of the asked input.
+/// The net with its other inputs held at given values, and the value of the remaining input.
 fn placed(model: &Model, x: &Dynamic) -> Result<(Model, Input)> {
     input(x)?.placed(model)
 }

@@ -1,4 +1,4 @@
-//! Predictions without a net in scripts: their accuracy, and the images that they are about.
+//! Predictions without a net in scripts: their accuracy and their images.
 
 use crate::fault::Raise;
 use crate::library::Library;

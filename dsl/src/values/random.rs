@@ -1,4 +1,4 @@
-//! Random numbers in scripts: streams named by purpose under the run's seed; there are no unseeded ones.
+//! Random numbers in scripts: streams named by purpose, derived from the run's seed; none are unseeded.
 
 use crate::context::Context;
 use crate::convert::count;

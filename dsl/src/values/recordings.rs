@@ -1,4 +1,4 @@
-//! Signals and volumes in scripts: what is known of them, and their numbers.
+//! Signals and volumes in scripts: their properties and numbers.
 
 use crate::fault::Raise;
 use crate::library::Library;

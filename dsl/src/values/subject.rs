@@ -83,7 +83,7 @@ pub fn bind(library: &mut Library<'_>) {
     });
 }
 
-/// The word after `kind`: a layer's operation, else the kind of subject.
+/// The word in the property `kind`: a layer's operation, else the kind of subject.
 pub fn kind(subject: &Subject) -> String {
     match subject {
         Subject::Layer { model, node } => model.graph().node(*node).op.kind().to_string(),
@@ -101,7 +101,7 @@ pub fn kind(subject: &Subject) -> String {
     }
 }
 
-/// The layer numbered so, as `net.layers` lists them.
+/// The layer with this index, in the order of `net.layers`.
 ///
 /// # Errors
 /// Where there is none.

@@ -1,4 +1,4 @@
-//! Tensors in scripts: arithmetic that broadcasts and reductions that take an axis, as NumPy's.
+//! Tensors in scripts: arithmetic with broadcasting, and reductions along an axis, as in NumPy.
 
 mod reduce;
 mod slice;
@@ -44,10 +44,10 @@ pub fn bind(library: &mut Library<'_>) {
     library.text::<Tensor>(describe);
 }
 
-/// A tensor of f32 with `values` in `shape`.
+/// A tensor of f32 with `values` in `shape`, row-major.
 ///
 /// # Errors
-/// Where their numbers differ.
+/// Where the number of values does not fit the shape.
 pub fn of(values: Vec<f64>, shape: &[usize]) -> Result<Tensor> {
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(DType::F32)?)
 }
@@ -55,7 +55,7 @@ pub fn of(values: Vec<f64>, shape: &[usize]) -> Result<Tensor> {
 /// A list of numbers, or of lists of the same length, as a tensor.
 ///
 /// # Errors
-/// Where lengths differ or something is no number.
+/// Where lengths differ or an entry is no number.
 pub fn from_list(list: &Dynamic) -> Result<Tensor> {
     let mut shape = Vec::new();
     let mut values = Vec::new();
@@ -111,7 +111,7 @@ fn length(t: &Tensor) -> i64 {
     t.dims().first().map_or(1, |n| *n as i64)
 }
 
-/// "tensor 3 x 227 x 227, -2.1 to 2.6", or the numbers where they are few. Values that are not numbers are counted.
+/// "tensor 3 x 227 x 227, -2.1 to 2.6", or the values where they are few. NaNs are counted.
 pub fn describe(t: &Tensor) -> String {
     let shape = t.dims().iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
     let Ok(values) = to_f64(t) else { return format!("tensor {shape}") };
@@ -167,7 +167,7 @@ fn transpose(t: &Tensor, axes: &Array) -> Result<Tensor> {
     Ok(t.permute(axes)?.contiguous()?)
 }
 
-/// An operation on two tensors whose shapes broadcast as NumPy's do: aligned at the last axis, sizes equal or 1.
+/// An element-wise operation on two tensors with NumPy's broadcasting: aligned at the last axis, sizes equal or 1.
 fn broadcast(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Result<Tensor> {
     let rank = a.rank().max(b.rank());
     let size = |t: &Tensor, i: usize| (i + t.rank()).checked_sub(rank).map_or(1, |at| t.dims()[at]);
@@ -184,7 +184,7 @@ fn broadcast(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Result<Tens
     of(x.iter().zip(&y).map(|(x, y)| f(*x, *y)).collect(), &dims)
 }
 
-/// A function of each number.
+/// Applies a function to each value.
 fn map(t: &Tensor, f: impl Fn(f64) -> f64) -> Result<Tensor> {
     of(to_f64(t)?.into_iter().map(f).collect(), t.dims())
 }
@@ -222,7 +222,7 @@ fn power(a: f64, b: f64) -> f64 {
     if b == 2.0 { a * a } else { libm::pow(a, b) }
 }
 
-/// Whether two tensors have the same shape and numbers.
+/// Whether two tensors have the same shape and values.
 fn same(a: &Tensor, b: &Tensor) -> Result<bool> {
     Ok(a.dims() == b.dims() && to_f64(a)? == to_f64(b)?)
 }

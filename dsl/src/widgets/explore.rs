@@ -1,11 +1,13 @@
-//! `explore`: an occluding patch that is dragged over a photo while the net's predictions follow.
+//! `explore`: the user drags an occluding patch over a photo and sees the net's predictions change.
 
-use super::{Live, State, options, show};
+use super::opening::show;
+use super::registry::{Explored, Live};
+use super::state::State;
 use crate::context::Context;
-use crate::convert::{cast, kind};
+use crate::convert::{cast, kind, options};
 use crate::fault::Raise;
 use crate::library::Library;
-use crate::output::Shown;
+use crate::shown::Shown;
 use convscope_engine::data::Image;
 use convscope_engine::params::Value as Given;
 use convscope_engine::probes::attribution::occluder::Occluder;
@@ -15,15 +17,11 @@ use rhai::Dynamic;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The occluder of a widget.
-#[derive(Clone)]
-pub struct Explored(Occluder);
-
 impl Explored {
-    /// The changes of state when the patch is where `values` say.
+    /// The changes of state for the patch position in `values`.
     ///
     /// # Errors
-    /// As those of a pass.
+    /// As for a forward pass.
     pub fn answer(&self, values: &Map<String, Value>) -> Result<State> {
         let at = |i: usize| values.get("at").and_then(|at| at.get(i)).and_then(Value::as_f64);
         let middle = self.0.middle();
@@ -37,13 +35,13 @@ impl Explored {
         let row = |c: &usize| json!({ "name": occluder.name(*c), "before": occluder.before[*c], "now": now[*c] });
         let mut state = State::error("");
         state.set("scores", classes.iter().map(row).collect::<Value>());
-        // What the numbers belong to: the hand may be elsewhere by now.
+        // The position that the numbers belong to; the patch may have been moved since.
         state.set("answered", corner.to_vec());
         Ok(state)
     }
 }
 
-/// Binds it.
+/// Binds `explore`.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
@@ -55,7 +53,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     );
     let shared = context.clone();
     library.add("explore(net, image, options: map)", "", move |net: Dynamic, image: Dynamic, given: rhai::Map| {
-        explore(&shared, &net, &image, &options(&given)?).raise()
+        explore(&shared, &net, &image, &options(&given).raise()?).raise()
     });
 }
 

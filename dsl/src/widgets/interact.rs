@@ -1,39 +1,24 @@
 //! `slider` and `interact`: a closure that is called again whenever one of its sliders is moved.
 
-use super::{Live, State, Widgets, control, options, show};
+use super::opening::show;
+use super::registry::{Interaction, Live, Slider, Widgets};
+use super::state::State;
 use crate::context::Context;
 use crate::convert::kind;
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
-use crate::output::Shown;
+use crate::shown::Shown;
 use crate::widgets::stage::Kept;
 use convscope_engine::error::did_you_mean;
 use convscope_engine::params::unknown_option;
 use convscope_engine::{Error, Result};
 use rhai::{Dynamic, FnPtr, NativeCallContext};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The options of `slider`.
 pub const SLIDER: [&str; 2] = ["value", "step"];
-/// Steps of a slider over fractions, unless it says otherwise.
-const STEPS: f64 = 100.0;
-
-/// A number that is moved between two ends.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Slider {
-    /// The name of the closure's parameter.
-    pub name: String,
-    /// The lower end.
-    pub low: f64,
-    /// The upper end.
-    pub high: f64,
-    /// Its step.
-    pub step: f64,
-    /// Its initial value.
-    pub value: f64,
-    /// Whether it gives whole numbers.
-    pub whole: bool,
-}
+/// The default number of steps of a slider over fractions.
+const DEFAULT_STEPS: f64 = 100.0;
 
 impl Slider {
     fn new(name: &str, low: &Dynamic, high: &Dynamic, given: &rhai::Map) -> Result<Self> {
@@ -55,7 +40,7 @@ impl Slider {
         let step = match given.get("step") {
             Some(v) => number("`step`", v)?,
             None if whole => 1.0,
-            None => (last - first) / STEPS,
+            None => (last - first) / DEFAULT_STEPS,
         };
         if step <= 0.0 || step > last - first {
             let message = format!("slider `{name}`: the step {step} does not lie between 0 and {}", last - first);
@@ -71,7 +56,7 @@ impl Slider {
         Ok(Slider { name: name.to_string(), low: first, high: last, step, value, whole })
     }
 
-    /// The number as scripts have it.
+    /// The value as a script's value.
     fn dynamic(&self, value: f64) -> Dynamic {
         if self.whole { (value.round() as i64).into() } else { value.into() }
     }
@@ -81,16 +66,8 @@ impl Slider {
     }
 }
 
-/// A closure with its sliders.
-#[derive(Clone)]
-pub struct Interaction {
-    /// The closure, with the variables that it captured.
-    pub function: FnPtr,
-    sliders: Vec<Slider>,
-}
-
 impl Interaction {
-    /// The closure's arguments for what a front end says of its sliders; what is missing or no number is at its default.
+    /// The closure's arguments from the front end's values; those that are missing or no number have their defaults.
     pub fn arguments(&self, values: &Map<String, Value>) -> Vec<Dynamic> {
         let said = |slider: &Slider| values.get("values").and_then(|v| v.get(&slider.name)).and_then(Value::as_f64);
         let number = |slider: &Slider| said(slider).map_or(slider.value, |v| v.clamp(slider.low, slider.high));
@@ -98,7 +75,7 @@ impl Interaction {
     }
 }
 
-/// Binds them.
+/// Binds both functions.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.kind::<Slider>("slider", "A number that is moved between two ends in a notebook.");
     let shared = context.clone();
@@ -113,7 +90,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "slider(name: text, low: number, high: number, options: map) -> slider",
         "",
         move |name: &str, low: Dynamic, high: Dynamic, given: rhai::Map| {
-            options(&given)?;
+            crate::convert::options(&given).raise()?;
             slider(&shared, name, &low, &high, &given).raise()
         },
     );
@@ -135,7 +112,7 @@ fn slider(context: &Context, name: &str, low: &Dynamic, high: &Dynamic, given: &
     Ok(slider)
 }
 
-/// The sliders of a function's parameters, in order; what a closure took along comes before them and needs none.
+/// The sliders of a function's parameters, in order; captured variables come first and have no sliders.
 fn sliders(widgets: &Widgets, function: &FnPtr) -> Result<Vec<Slider>> {
     let Some(parameters) = widgets.parameters.get(function.fn_name()) else {
         return Err(Error::value(format!("`interact` takes a closure, got the function `{}`", function.fn_name()))
@@ -170,7 +147,7 @@ fn interact(context: &Context, call: &NativeCallContext<'_>, function: FnPtr) ->
     }
     let value = outcome.inspect_err(|_| kept.shown.iter().for_each(|shown| context.output.show(shown)))?;
     let result = shown(&value, &kept).raise()?;
-    // What it showed beside its result, or before it.
+    // What the closure showed besides its result.
     let shown_before = if value.is_unit() { kept.shown.len().saturating_sub(1) } else { kept.shown.len() };
     kept.shown[..shown_before].iter().for_each(|shown| context.output.show(shown));
     let mut state = State::result(result.as_ref(), "").raise()?;
@@ -183,10 +160,15 @@ fn interact(context: &Context, call: &NativeCallContext<'_>, function: FnPtr) ->
     Ok(())
 }
 
-/// The result of a closure: its value, else the last that it showed.
+/// The result of a closure: its value, else the last shown value.
 ///
 /// # Errors
 /// Where an image cannot be read.
 pub fn shown(value: &Dynamic, kept: &Kept) -> Result<Option<Shown>> {
     if value.is_unit() { Ok(kept.shown.last().cloned()) } else { crate::functions::shown(value).map(Some) }
+}
+
+/// The description of a slider for front ends.
+fn control(slider: &Slider) -> Value {
+    json!({ "name": slider.name, "low": slider.low, "high": slider.high, "step": slider.step, "value": slider.value })
 }

@@ -1,19 +1,20 @@
-//! An output that forwards, except while a widget's closure runs: what that prints and shows is kept for the widget.
+//! An output that forwards, except while a widget's closure runs: then it captures for the widget.
 
-use crate::output::{Output, Shown};
-use crate::run::states::ClusterRequest;
-use crate::widgets::Widget;
+use crate::output::Output;
+use crate::run::request::ClusterRequest;
+use crate::shown::Shown;
+use crate::widgets::state::Widget;
 use convscope_engine::data::Image;
 use convscope_engine::states::StateFile;
 use convscope_engine::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The output of a closure.
+/// The captured output of a closure.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
-    /// What it printed.
+    /// The printed text.
     pub printed: String,
-    /// What it showed, in order.
+    /// The shown values, in order.
     pub shown: Vec<Shown>,
 }
 
@@ -33,7 +34,7 @@ impl Stage {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does `work`; what it printed and showed meanwhile is returned and nothing else is done with it.
+    /// Does `work`; returns what it printed and showed, which is not forwarded.
     pub fn captured<T>(&self, work: impl FnOnce() -> T) -> (T, Kept) {
         let before = self.kept().replace(Kept::default());
         let done = work();
@@ -41,7 +42,7 @@ impl Stage {
         (done, kept)
     }
 
-    /// Whether what is said was kept.
+    /// Whether the output was captured.
     fn keep(&self, add: impl FnOnce(&mut Kept)) -> bool {
         match &mut *self.kept() {
             Some(kept) => {
@@ -110,7 +111,7 @@ impl Output for Stage {
     }
 
     fn moves(&self) -> bool {
-        // A widget inside a widget is shown as it is.
+        // A widget inside a widget is shown without controls.
         self.kept().is_none() && self.inner.moves()
     }
 

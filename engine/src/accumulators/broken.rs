@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The number of images whose reason is kept.
-const SAID: usize = 100;
+const MAX_KEPT_REASONS: usize = 100;
 
 /// Images that could not be read; it takes little memory even if most are broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Broken {
     }
 
     fn shorten(&mut self) {
-        while self.said.len() > SAID {
+        while self.said.len() > MAX_KEPT_REASONS {
             self.said.pop_last();
         }
     }
@@ -128,7 +128,7 @@ mod tests {
         a.merge(part(100)).unwrap();
         let mut b = part(100);
         b.merge(part(0)).unwrap();
-        assert_eq!((a.len(), a.first().count(), a.first().last()), (160, SAID, Some((119, "b119"))));
+        assert_eq!((a.len(), a.first().count(), a.first().last()), (160, MAX_KEPT_REASONS, Some((119, "b119"))));
         assert_eq!(a, b);
         assert_eq!(Broken::of(&a.record()).unwrap(), a);
         assert!(a.merge(part(50)).is_err());

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// Limbs of 32 bits from 2^-1074 up, each kept in 64 so that carries can wait.
 const LIMBS: usize = 68;
 /// Additions after which carries must be taken.
-const PATIENCE: u32 = 1 << 30;
+const ADDITIONS_PER_CARRY: u32 = 1 << 30;
 
 /// A sum of f64 values that is exact until it is read.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl ExactSum {
             *limb += sign * (part & 0xffff_ffff) as i64;
         }
         self.waiting += 1;
-        if self.waiting >= PATIENCE {
+        if self.waiting >= ADDITIONS_PER_CARRY {
             self.carry();
         }
     }

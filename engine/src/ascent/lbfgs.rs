@@ -4,18 +4,18 @@
 //! search; within a box, parameters held at an end by the gradient are left out and steps are projected (Bertsekas
 //! 1982), so that no step leaves the box.
 
-use super::optimiser::{Evaluate, Optimiser};
+use super::optimiser::{EvaluateFn, Optimiser};
 use crate::error::Result;
 use std::collections::VecDeque;
 
 /// Trials of a line search.
-const TRIALS: usize = 20;
+const MAX_TRIALS: usize = 20;
 /// The Armijo constant: the share of the expected gain that a step must reach.
 const ARMIJO: f64 = 1e-4;
 
 /// The state of a run; everything is maximised.
 #[derive(Clone, Debug)]
-pub struct Lbfgs {
+pub struct LbfgsOptimiser {
     memory: usize,
     /// The length of the very first step's largest entry.
     first: f64,
@@ -25,15 +25,15 @@ pub struct Lbfgs {
     stuck: bool,
 }
 
-impl Lbfgs {
+impl LbfgsOptimiser {
     /// Without bounds; the largest entry of the first step is `first`.
     pub fn new(memory: usize, first: f64) -> Self {
-        Lbfgs { memory, first, bounds: None, pairs: VecDeque::new(), known: None, stuck: false }
+        LbfgsOptimiser { memory, first, bounds: None, pairs: VecDeque::new(), known: None, stuck: false }
     }
 
     /// Within `low` to `high`.
     pub fn within(self, low: Vec<f64>, high: Vec<f64>) -> Self {
-        Lbfgs { bounds: Some((low, high)), ..self }
+        LbfgsOptimiser { bounds: Some((low, high)), ..self }
     }
 
     /// The gradient without the entries that push against their bound.
@@ -75,8 +75,8 @@ impl Lbfgs {
     }
 }
 
-impl Optimiser for Lbfgs {
-    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut Evaluate<'_>) -> Result<f64> {
+impl Optimiser for LbfgsOptimiser {
+    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut EvaluateFn<'_>) -> Result<f64> {
         let (value, gradient) = match self.known.take() {
             Some(known) => known,
             None => evaluate(params)?,
@@ -91,7 +91,7 @@ impl Optimiser for Lbfgs {
             direction = self.direction(&free);
         }
         let mut length = 1.0;
-        for _ in 0..TRIALS {
+        for _ in 0..MAX_TRIALS {
             let mut next: Vec<f64> = params.iter().zip(&direction).map(|(p, d)| p + length * d).collect();
             self.project(&mut next);
             let s: Vec<f64> = next.iter().zip(params.iter()).map(|(n, p)| n - p).collect();

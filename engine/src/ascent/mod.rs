@@ -16,9 +16,9 @@ pub mod space;
 pub mod transform;
 
 pub use diversity::Diversity;
-pub use lbfgs::Lbfgs;
+pub use lbfgs::LbfgsOptimiser;
 pub use loss::{Aim, CrossEntropy, Escape, Margin};
-pub use objective::{Alignment, MatchCode, Measured, Objective, Score, Weighted, measure, measure_input};
+pub use objective::{CodeAlignment, MatchCode, Measured, Objective, Score, Weighted, measure, measure_input};
 pub use optimiser::{Adam, Balanced, Momentum, Optimiser};
 pub use parametrisation::{Boxed, Fourier, Parametrisation, Pixels};
 pub use prior::{Prior, Schedule};

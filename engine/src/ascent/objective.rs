@@ -150,7 +150,7 @@ impl Objective for MatchCode {
 
 /// The alignment of a layer's code with a given direction: <phi, v> cos(phi, v)^power with |v| = 1
 /// (Olah et al. 2019, "Activation Atlas": the dot product times a power of the cosine; never below cos = 0.1).
-pub struct Alignment {
+pub struct CodeAlignment {
     /// The layer.
     pub node: NodeId,
     /// The direction, a value for each value of the layer.
@@ -159,7 +159,7 @@ pub struct Alignment {
     pub power: f64,
 }
 
-impl Objective for Alignment {
+impl Objective for CodeAlignment {
     fn nodes(&self) -> Result<Vec<NodeId>> {
         Ok(vec![self.node])
     }

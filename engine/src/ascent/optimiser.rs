@@ -3,7 +3,7 @@
 use crate::error::Result;
 
 /// Values and gradients on request: what is maximised, and its gradient, at a point.
-pub type Evaluate<'e> = dyn FnMut(&[f64]) -> Result<(f64, Vec<f64>)> + 'e;
+pub type EvaluateFn<'e> = dyn FnMut(&[f64]) -> Result<(f64, Vec<f64>)> + 'e;
 
 /// An optimiser, which takes steps of ascent.
 pub trait Optimiser {
@@ -11,7 +11,7 @@ pub trait Optimiser {
     ///
     /// # Errors
     /// As the evaluation.
-    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut Evaluate<'_>) -> Result<f64>;
+    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut EvaluateFn<'_>) -> Result<f64>;
 
     /// Whether no further step can help.
     fn ended(&self) -> bool {
@@ -44,7 +44,7 @@ impl Momentum {
 }
 
 impl Optimiser for Momentum {
-    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut Evaluate<'_>) -> Result<f64> {
+    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut EvaluateFn<'_>) -> Result<f64> {
         let (value, gradient) = evaluate(params)?;
         self.velocity.resize(params.len(), 0.0);
         for ((p, v), g) in params.iter_mut().zip(&mut self.velocity).zip(gradient) {
@@ -98,7 +98,7 @@ impl Adam {
 }
 
 impl Optimiser for Adam {
-    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut Evaluate<'_>) -> Result<f64> {
+    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut EvaluateFn<'_>) -> Result<f64> {
         let (value, gradient) = evaluate(params)?;
         self.ascend(params, &gradient);
         Ok(value)
@@ -118,7 +118,7 @@ pub struct Balanced {
 }
 
 impl Optimiser for Balanced {
-    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut Evaluate<'_>) -> Result<f64> {
+    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut EvaluateFn<'_>) -> Result<f64> {
         let (value, gradient) = evaluate(params)?;
         let rms = (gradient.iter().map(|g| g * g).sum::<f64>() / gradient.len().max(1) as f64).sqrt();
         if rms > 0.0 {

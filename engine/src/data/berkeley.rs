@@ -6,7 +6,7 @@
 
 use super::annotation::Annotation;
 use super::dataset::{Item, Listed};
-use super::files::{EXTENSIONS, extension, files_in};
+use super::extensions::{EXTENSIONS, extension, files_in};
 use super::image::Attribute;
 use super::voc::{found, one};
 use crate::error::{Error, Result};

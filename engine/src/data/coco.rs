@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How many names a note lists.
-const NAMED: usize = 4;
+const MAX_LISTED_NAMES: usize = 4;
 
 #[derive(serde::Deserialize)]
 struct File {
@@ -114,7 +114,7 @@ pub fn coco(text: &str, base: &Path) -> Result<Listed> {
         }
     }
     let some = |ids: &mut dyn Iterator<Item = &&Id>| {
-        let ids: Vec<String> = ids.take(NAMED).map(ToString::to_string).collect();
+        let ids: Vec<String> = ids.take(MAX_LISTED_NAMES).map(ToString::to_string).collect();
         ids.join(", ")
     };
     if !nowhere.is_empty() {

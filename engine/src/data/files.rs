@@ -20,6 +20,7 @@ use std::sync::Arc;
 use super::annotation::{Annotation, Outline, four, points};
 use super::berkeley;
 pub use super::dataset::{Dataset, Item, Source};
+use super::extensions::{EXTENSIONS, extension, files_in, is_image};
 use super::ilsvrc;
 use super::image::Attribute;
 use super::json_list::json;
@@ -29,11 +30,6 @@ use super::voc;
 use crate::error::{Context, Error, Kind, Result};
 use crate::limits::{self, COLUMNS, TEXT};
 use crate::regular;
-
-/// The extensions of image files.
-pub const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", "tif", "tiff"];
-/// Those of photos that are not read. They belong to a data set, so that they are counted and named as damaged ones are.
-pub const UNREAD: [&str; 5] = ["heic", "heif", "avif", "jxl", "jp2"];
 
 /// The data set that `from` names: a folder, a pattern with `*`, `?` or `[..]`, a `.csv` table, a `.json` or `.xml` file of
 /// annotations, a file of records, or one image file.
@@ -89,33 +85,10 @@ pub fn load_images(from: impl AsRef<Path>) -> Result<Dataset> {
     Err(Error::internal(format!("`{}` changed while it was looked at", from.display())))
 }
 
-/// The files directly in a folder that `fit`, sorted.
-pub(super) fn files_in(folder: &Path, fit: fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
-    let mut files = regular::entries(folder)?;
-    files.retain(|p| p.is_file() && fit(p));
-    files.sort();
-    Ok(files)
-}
-
 /// Whether a file of a folder is a training batch of CIFAR-10; its test batch is a data set of its own.
 fn is_batch(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     name.starts_with("data_batch") && name.ends_with(".bin")
-}
-
-pub(super) fn extension(path: &Path) -> String {
-    path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
-}
-
-/// Whether a file is an image by its name, and not a hidden one.
-pub fn is_image(path: &Path) -> bool {
-    let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-    !hidden && is_photo(&extension(path))
-}
-
-/// Whether an extension is one of photos, be they read or not.
-pub fn is_photo(extension: &str) -> bool {
-    EXTENSIONS.contains(&extension) || UNREAD.contains(&extension)
 }
 
 fn folder(root: &Path) -> Result<Vec<Item>> {

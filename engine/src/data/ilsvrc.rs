@@ -8,7 +8,7 @@
 
 use super::annotation::Annotation;
 use super::dataset::{Dataset, Item, Listed};
-use super::files::{files_in, is_image};
+use super::extensions::{files_in, is_image};
 use super::ids::ImageIds;
 use super::voc;
 use crate::error::{Context, Error, Result};

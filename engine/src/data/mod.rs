@@ -6,6 +6,7 @@ pub mod berkeley;
 pub mod blur;
 pub mod coco;
 pub mod dataset;
+pub mod extensions;
 pub mod files;
 pub mod ids;
 pub mod ilsvrc;

@@ -156,7 +156,7 @@ mod tests {
     fn a_walk_ends_where_the_work_should() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("a.png"), "x").unwrap();
-        let signal = crate::signal::Signal::default();
+        let signal = crate::signal::StopSignal::default();
         assert_eq!(signal.during(|| walk(root.path())).unwrap().len(), 1);
         signal.stop();
         assert_eq!(signal.during(|| walk(root.path())).unwrap_err().kind, crate::error::Kind::Interrupted);

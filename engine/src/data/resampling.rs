@@ -9,11 +9,11 @@ use rayon::prelude::*;
 use std::f64::consts::PI;
 
 /// Zero crossings of the sinc on each side.
-const CROSSINGS: f64 = 6.0;
+const ZERO_CROSSINGS: f64 = 6.0;
 /// The cut-off as a part of the lower Nyquist frequency.
 const ROLL_OFF: f64 = 0.99;
 /// Steps of one rate that may fall into one of the other: the product of filter taps and phases is bounded by it.
-const RATIO: f64 = 1000.0;
+const MAX_RATE_RATIO: f64 = 1000.0;
 
 /// Channels x samples at `from` Hz as channels x ceil(samples * to / from) at `to` Hz. Sample i lies at i / rate; beyond its ends
 /// the signal is zero.
@@ -22,16 +22,16 @@ const RATIO: f64 = 1000.0;
 /// Where the rates are too far apart, or the result would be too large.
 pub fn resampled(signal: &Tensor, from: f64, to: f64) -> Result<Tensor> {
     let (channels, length) = signal.dims2()?;
-    if !(1.0 / RATIO..=RATIO).contains(&(to / from)) {
+    if !(1.0 / MAX_RATE_RATIO..=MAX_RATE_RATIO).contains(&(to / from)) {
         return Err(Error::value(format!("a signal of {from} Hz at {to} Hz"))
-            .hint(format!("the rates may differ by a factor of up to {RATIO}")));
+            .hint(format!("the rates may differ by a factor of up to {MAX_RATE_RATIO}")));
     }
     let made = (length as f64 * to / from).ceil();
     ARRAY.check((4.0 * made * channels as f64) as u64)?;
     let made = made as usize;
     // Frequencies in cycles a sample of the input; reach in samples of the input.
     let cut = ROLL_OFF * (to / from).min(1.0);
-    let reach = CROSSINGS / cut;
+    let reach = ZERO_CROSSINGS / cut;
     let values = to_f32(signal)?;
     let mut out = vec![0f32; channels * made];
     out.par_chunks_mut(made.max(1)).zip(values.par_chunks(length.max(1))).for_each(|(out, x)| {
@@ -49,10 +49,10 @@ pub fn resampled(signal: &Tensor, from: f64, to: f64) -> Result<Tensor> {
 /// The filter at a distance of `t` input samples: cut sinc(cut t) cos^2(pi cut t / 12).
 fn tap(t: f64, cut: f64) -> f64 {
     let u = t * cut;
-    if u.abs() >= CROSSINGS {
+    if u.abs() >= ZERO_CROSSINGS {
         return 0.0;
     }
-    let window = libm::cos(PI * u / CROSSINGS / 2.0);
+    let window = libm::cos(PI * u / ZERO_CROSSINGS / 2.0);
     let sinc = if u == 0.0 { 1.0 } else { libm::sin(PI * u) / (PI * u) };
     cut * sinc * window * window
 }

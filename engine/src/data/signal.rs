@@ -12,10 +12,10 @@ use std::io::Cursor;
 use std::path::Path;
 
 /// Channels that a `.wav` file may claim.
-const CHANNELS: usize = 1024;
+const MAX_CHANNELS: usize = 1024;
 /// The largest number of channels for which a `.npy` array of samples x channels is transposed: a signal has more samples than
 /// channels.
-const TURNED: usize = 64;
+const MAX_TRANSPOSED_CHANNELS: usize = 64;
 /// The sampling rates that are taken, Hz.
 const RATES: std::ops::RangeInclusive<f64> = 1e-6..=1e9;
 
@@ -53,7 +53,7 @@ impl Signal {
             [n] if n > 0 => array.reshape((1, n))?,
             [1, c, n] | [c, n] if c > 0 && n > 0 => {
                 let flat = array.reshape((c, n))?;
-                if n <= TURNED && c > 8 * n {
+                if n <= MAX_TRANSPOSED_CHANNELS && c > 8 * n {
                     notes.push(format!("an array of {c} x {n} is taken for samples x channels"));
                     flat.t()?.contiguous()?
                 } else {
@@ -170,7 +170,7 @@ fn of_wav(bytes: &[u8]) -> Result<Signal> {
     let mut reader = WavReader::new(Cursor::new(bytes)).map_err(damaged)?;
     let spec = reader.spec();
     let (channels, length) = (usize::from(spec.channels), reader.duration() as usize);
-    if channels == 0 || channels > CHANNELS || length == 0 || spec.sample_rate == 0 {
+    if channels == 0 || channels > MAX_CHANNELS || length == 0 || spec.sample_rate == 0 {
         return Err(Error::format(format!(
             "a .wav file of {channels} channels, {length} samples and {} Hz holds no signal",
             spec.sample_rate

@@ -8,7 +8,7 @@
 use super::annotation::Annotation;
 use super::berkeley;
 use super::dataset::{Item, Listed};
-use super::files::{extension, files_in, is_image};
+use super::extensions::{EXTENSIONS, extension, files_in, is_image};
 use super::image::Attribute;
 use crate::error::{Context, Error, Result};
 use crate::limits::{TEXT, XML_ATTRIBUTES, XML_DEPTH};
@@ -226,7 +226,7 @@ pub(super) fn found(annotation: &Path, names: &[String]) -> PathBuf {
         names.iter().filter_map(|n| n.rsplit(['/', '\\']).next()).filter(|n| !n.is_empty()).collect();
     let stem = annotation.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let tries = names.iter().map(ToString::to_string);
-    let tries = tries.chain(super::files::EXTENSIONS.iter().map(|e| format!("{stem}.{e}")));
+    let tries = tries.chain(EXTENSIONS.iter().map(|e| format!("{stem}.{e}")));
     let tries: Vec<String> = tries.collect();
     let all = tries.iter().flat_map(|name| folders.iter().map(move |f| f.join(name)));
     let missing = || base.join(names.first().map_or_else(|| format!("{stem}.jpg"), ToString::to_string));

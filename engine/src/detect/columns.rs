@@ -6,7 +6,7 @@ use crate::model::boxes::{BoxCode, BoxDecoding, Column};
 
 /// Where candidates and their numbers lie, in values of one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Columns {
+pub struct BoxColumns {
     /// Candidates.
     pub candidates: usize,
     /// Classes, the background among them.
@@ -35,7 +35,7 @@ struct Sheet {
     cells: Option<[usize; 2]>,
 }
 
-impl Columns {
+impl BoxColumns {
     /// The columns that `decoding` says, in the outputs of the scores and, where it is another, of the boxes.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Columns {
         let classes = decoding.classes.unwrap_or(sheet.numbers - known);
         let width = |c: &Column| if *c == Column::Classes { classes } else { fixed(c) };
         let first = |c: Column| decoding.columns.iter().take_while(|k| **k != c).map(width).sum::<usize>();
-        Ok(Columns {
+        Ok(BoxColumns {
             candidates: sheet.candidates,
             classes,
             cells: sheet.cells.unwrap_or_default(),
@@ -140,7 +140,7 @@ impl Columns {
         let before = decoding.columns.iter().take_while(|c| **c != Column::Classes).any(|c| *c == Column::Objectness);
         let all = own.numbers - usize::from(objectness && own.numbers > 1);
         let classes = decoding.classes.map_or(all, |n| n.clamp(1, all));
-        Ok(Columns {
+        Ok(BoxColumns {
             candidates: sheet.candidates,
             classes,
             cells: sheet.cells.unwrap_or_default(),

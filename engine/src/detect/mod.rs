@@ -5,7 +5,7 @@ mod columns;
 pub mod precision;
 mod recognise;
 
-pub use columns::Columns;
+pub use columns::BoxColumns;
 pub use recognise::{recognise, recognise_with};
 
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::tensor::to_f64;
 use candle_core::Tensor;
 
 /// How far a probability may lie outside 0 to 1 in a quantised net.
-const BEYOND: f64 = 0.02;
+const MAX_PROBABILITY_EXCESS: f64 = 0.02;
 
 /// A box that a detector found.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ pub struct Detector {
     /// At the output of the scores and, where it is another, at that of the boxes.
     scores: Model,
     boxes: Option<Model>,
-    columns: Columns,
+    columns: BoxColumns,
     /// The class of the background.
     background: Option<usize>,
     /// Height and width of the net's input.
@@ -73,7 +73,7 @@ impl Detector {
         };
         let scores = at(&decoding.scores)?;
         let boxes = decoding.boxes.is_some().then(|| at(&decoding.boxes)).transpose()?;
-        let columns = Columns::of(decoding, &scores, boxes.as_ref())?;
+        let columns = BoxColumns::of(decoding, &scores, boxes.as_ref())?;
         let background = decoding.background_of(columns.classes);
         Ok(Detector { decoding: decoding.clone(), scores, boxes, columns, background, input: [height, width] })
     }
@@ -120,7 +120,8 @@ impl Detector {
         }
         let columns = &self.columns;
         let all = (0..columns.candidates).flat_map(|c| (0..columns.classes).map(move |k| columns.class_at(c, k)));
-        let wrong = all.map(|at| scores[at]).find(|v| *v > 1.0 + BEYOND || *v < -BEYOND);
+        let wrong =
+            all.map(|at| scores[at]).find(|v| *v > 1.0 + MAX_PROBABILITY_EXCESS || *v < -MAX_PROBABILITY_EXCESS);
         wrong.map_or(Ok(()), |score| {
             Err(Error::subject(format!(
                 "a box of `{}` has the score {score:.3}, which is no probability: its outputs are read wrongly",
@@ -139,7 +140,7 @@ impl Detector {
         let mut all = self.candidates(x, self.decoding.score)?;
         match (all.pop(), all.is_empty()) {
             (Some(found), true) => Ok(self.without_doubles(found)),
-            _ => Err(Error::shape(format!("one input is asked for, got {:?}", x.dims()))),
+            _ => Err(Error::shape(format!("expected one input, got {:?}", x.dims()))),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::model::boxes::{BoxDecoding, Squash};
 use crate::tensor::to_f64;
 
 /// The number of candidates below which an output is not taken for boxes.
-const FEWEST: usize = 16;
+const MIN_CANDIDATES: usize = 16;
 
 /// How the outputs of a net are boxes, where their shapes say so: an output of N x 4 beside one of N x classes (where sigmoids end
 /// the boxes, those of a transformer's queries), one output
@@ -110,7 +110,7 @@ fn dims(model: &Model) -> Vec<usize> {
 /// ends in probabilities, or is called so.
 fn two(model: &Model) -> Option<BoxDecoding> {
     let named = named(model);
-    let is_box = |(_, m): &&(String, Model)| matches!(dims(m)[..], [n, 4] if n >= FEWEST);
+    let is_box = |(_, m): &&(String, Model)| matches!(dims(m)[..], [n, 4] if n >= MIN_CANDIDATES);
     let mut all = named.iter().filter(is_box);
     // Of boxes on several grids none is all.
     let (box_name, box_net) = all.next().filter(|first| {
@@ -172,7 +172,7 @@ fn one(model: &Model, [height, width]: [usize; 2], names: Option<usize>) -> Opti
     let cells: usize = [8, 16, 32].iter().map(|s| (height / s) * (width / s)).sum();
     let (name, numbers, first) = if a == 3 * cells && b > 5 {
         ("yolov5", b, 5)
-    } else if b == cells && a > 4 && b >= FEWEST {
+    } else if b == cells && a > 4 && b >= MIN_CANDIDATES {
         ("yolov8", a, 4)
     } else {
         return None;

@@ -1,21 +1,21 @@
-//! Points of the plane assigned to the cells of a grid, one for each cell without gaps, as near to their positions as possible:
-//! the linear assignment problem, solved exactly up to [`EXACT`] points; more are halved until each part is that small.
+//! Assigns points of the plane to the cells of a grid without gaps, as near to their positions as possible: the linear assignment
+//! problem, solved exactly up to [`MAX_EXACT`] points; larger sets are halved until each part is that small.
 
 use crate::error::{Error, Result};
 
-/// Points up to which one assignment is solved.
-pub const EXACT: usize = 1600;
+/// The number of points up to which one assignment is solved.
+pub const MAX_EXACT: usize = 1600;
 
 /// A grid of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grid {
-    /// Cells in a row; the last row may be shorter.
+pub struct GridLayout {
+    /// The number of cells in a row; the last row may be shorter.
     pub columns: usize,
     /// The point in each cell, row by row from the top left.
     pub cells: Vec<usize>,
 }
 
-/// Columns for `n` cells: the fewest empty ones at the end of the last row, near a square a little wider than high.
+/// The number of columns for `n` cells: nearly square, a little wider than high, with the fewest empty cells in the last row.
 pub fn columns(n: usize) -> usize {
     let ideal = (n as f64 * 1.25).sqrt();
     let range = ((ideal * 0.8) as usize).max(1)..=((ideal * 1.35).ceil() as usize).max(1);
@@ -32,7 +32,7 @@ pub fn columns(n: usize) -> usize {
 ///
 /// # Errors
 /// Where a point is no finite number.
-pub fn assign(points: &[[f64; 2]]) -> Result<Grid> {
+pub fn assign(points: &[[f64; 2]]) -> Result<GridLayout> {
     if points.iter().flatten().any(|v| !v.is_finite()) {
         return Err(Error::internal("a point of an embedding is not finite"));
     }
@@ -54,17 +54,17 @@ pub fn assign(points: &[[f64; 2]]) -> Result<Grid> {
     let mut cells = vec![usize::MAX; n];
     let all: Vec<(usize, [f64; 2])> = (0..n).map(|c| (c, [(c % columns) as f64, (c / columns) as f64])).collect();
     divide(&places, (0..n).collect(), all, &mut cells)?;
-    Ok(Grid { columns, cells })
+    Ok(GridLayout { columns, cells })
 }
 
-/// Puts `points` on as many `cells` (number and place), halving both along the longer side until they are few.
+/// Assigns `points` to as many `cells` (index and position), halving both along the longer side until they are few.
 fn divide(
     places: &[[f64; 2]],
     mut points: Vec<usize>,
     mut cells: Vec<(usize, [f64; 2])>,
     out: &mut [usize],
 ) -> Result<()> {
-    if cells.len() <= EXACT {
+    if cells.len() <= MAX_EXACT {
         return solve(places, &points, &cells, out);
     }
     let extent = |a: usize| {

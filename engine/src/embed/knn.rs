@@ -1,4 +1,4 @@
-//! Exact nearest neighbours by matrix products: candidates from f32 products with their error bound, distances again in f64.
+//! Exact nearest neighbours: candidates by f32 matrix products with an error bound, their distances again in f64.
 
 use crate::kernels::matmul::{Matrix, matmul};
 use crate::simd::arch;
@@ -16,37 +16,37 @@ crate::choice! {
     }
 }
 
-/// For each query its k nearest rows, nearest first; of equals the lower row.
+/// The k nearest rows for each query, nearest first; of equal distances the lower row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbours {
-    /// Neighbours a query.
+    /// The number of neighbours for each query.
     pub k: usize,
-    /// Queries x k row numbers.
+    /// Queries x k row indices.
     pub indices: Vec<u32>,
     /// Queries x k distances.
     pub distances: Vec<f64>,
 }
 
 impl Neighbours {
-    /// The row numbers of query `i`.
+    /// The row indices for query `i`.
     pub fn of(&self, i: usize) -> &[u32] {
         &self.indices[i * self.k..(i + 1) * self.k]
     }
 
-    /// The distances of query `i`.
+    /// The distances for query `i`.
     pub fn distances_of(&self, i: usize) -> &[f64] {
         &self.distances[i * self.k..(i + 1) * self.k]
     }
 }
 
-/// Queries whose products are computed at a time, at most: the base is packed anew for each block.
-const BLOCK: usize = 512;
-/// Blocks that few queries are cut into, for all threads to have some.
-const BLOCKS: usize = 16;
+/// The most queries that are multiplied at a time: the base is packed anew for each block.
+const MAX_QUERIES_PER_BLOCK: usize = 512;
+/// The number of blocks that few queries are cut into, so that every thread has some.
+const MIN_BLOCKS: usize = 16;
 
-/// The `k` nearest rows of `base` (n x d) for each row of `queries` (m x d); `None` asks for each row's neighbours among
-/// the others. `k` is at most the number of rows. Exact for any finite values: a row is left out only where the error bound of
-/// its f32 product proves that `k` others are nearer.
+/// The `k` nearest rows of `base` (n x d) for each row of `queries` (m x d); `None` stands for each row's neighbours among the
+/// others. `k` is at most the number of rows. Exact for any finite values: a row is left out only where the error bound of its f32
+/// product proves that `k` others are nearer.
 pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric: Metric) -> Neighbours {
     let (n, itself) = (base.len() / d.max(1), queries.is_none());
     let k = k.min(if itself { n.saturating_sub(1) } else { n });
@@ -54,7 +54,7 @@ pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric
     let rows = scaling.rows(base, d);
     let asked = queries.map_or(Cow::Borrowed(&rows), |q| Cow::Owned(scaling.rows(q, d)));
     let norms: Vec<f64> = rows.par_chunks(d.max(1)).map(norm).collect();
-    let per_block = (asked.len() / d.max(1)).div_ceil(BLOCKS).clamp(1, BLOCK);
+    let per_block = (asked.len() / d.max(1)).div_ceil(MIN_BLOCKS).clamp(1, MAX_QUERIES_PER_BLOCK);
     let blocks: Vec<Vec<(u32, f64)>> = asked
         .par_chunks(per_block * d.max(1))
         .enumerate()
@@ -83,10 +83,10 @@ pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric
     Neighbours { k, indices, distances }
 }
 
-/// The rows that may be among the `k` nearest, given their f32 products with a query and the squared norms of both; `own`
-/// is the query's own row.
+/// The rows that may be among the `k` nearest, given their f32 products with a query and the squared norms of both; `own` is the
+/// query's own row.
 ///
-/// A squared distance |q|^2 + |b|^2 - 2 q b has an error of at most (d + 8) 2^-24 (|q|^2 + |b|^2): the product's d roundings
+/// A squared distance |q|^2 + |b|^2 - 2 q b has an error of at most (d + 8) 2^-24 (|q|^2 + |b|^2): d roundings of the product
 /// (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1), and those of centring.
 fn candidates(products: &[f32], query: f64, norms: &[f64], d: usize, k: usize, own: Option<usize>) -> Vec<u32> {
     if k == 0 {
@@ -111,7 +111,7 @@ fn kth(mut values: Vec<f64>, k: usize) -> f64 {
     *values.select_nth_unstable_by(k - 1, f64::total_cmp).1
 }
 
-/// Rows whose least bounds are found together.
+/// The number of rows whose least bounds are found together.
 const BUCKET: usize = 16;
 
 /// A squared distance, less the query's own length, lies between these.
@@ -190,7 +190,7 @@ impl WithSimd for Bounds<'_> {
     }
 }
 
-/// A row's squared length.
+/// The squared norm of a row.
 fn norm(row: &[f32]) -> f64 {
     row.iter().map(|v| f64::from(*v).powi(2)).sum()
 }
@@ -211,7 +211,7 @@ pub fn squared_from(row: &[f32], rows: &[f32]) -> Vec<f64> {
 /// The squared distance of two rows.
 #[inline(always)]
 pub fn squared(a: &[f32], b: &[f32]) -> f64 {
-    // Four sums in a fixed pattern, so that the compiler may use vector registers.
+    // Four sums in a fixed pattern, which the compiler can vectorise.
     let mut sums = [0f64; 4];
     let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
     let rest: f64 =
@@ -227,9 +227,9 @@ pub fn squared(a: &[f32], b: &[f32]) -> f64 {
 
 /// The scaling of rows for f32 products.
 enum Scaling {
-    /// To length 1, for angles.
+    /// To norm 1, for cosine distances.
     Unit,
-    /// Centred, and scaled by a power of two, for straight distances.
+    /// Centred, and scaled by a power of two, for Euclidean distances.
     Centred { centre: Vec<f32>, factor: f32 },
 }
 
@@ -263,13 +263,13 @@ impl Scaling {
     }
 }
 
-/// Rows from which the centre is computed, evenly spaced.
-const SAMPLED: usize = 501;
+/// How many rows, evenly spaced, the centre is computed from.
+const CENTRE_ROWS: usize = 501;
 
-/// The median of each value over rows: a centre that a few far rows do not move.
+/// The median of each column over rows: a centre that outliers do not move.
 fn median(rows: &[f32], d: usize) -> Vec<f32> {
     let n = rows.len() / d.max(1);
-    let sampled = n.min(SAMPLED);
+    let sampled = n.min(CENTRE_ROWS);
     let mut values = vec![0f32; sampled];
     (0..if n == 0 { 0 } else { d })
         .map(|c| {

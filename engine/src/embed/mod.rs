@@ -1,8 +1,8 @@
-//! Codes as points: exact nearest neighbours, principal components, t-SNE, how good an embedding is, and images on a grid.
+//! Codes as points: exact nearest neighbours, principal components, t-SNE, quality measures of embeddings, images on a grid.
 //!
-//! Everything is f32 or f64 row-major, parallel over rows, and the same bits on every number of threads.
+//! Everything is f32 or f64, row-major, parallel over rows, and has the same bits on every number of threads.
 
-// Indices are the formulas' letters here.
+// Indices are letters of the formulas here.
 #![allow(clippy::needless_range_loop)]
 
 pub mod cells;

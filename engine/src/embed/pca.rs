@@ -1,4 +1,4 @@
-//! Principal components by subspace iteration with a small dense eigenproblem at its end (Halko, Martinsson, Tropp 2011).
+//! Principal components by subspace iteration, with a small dense eigenproblem at the end (Halko, Martinsson, Tropp 2011).
 
 use crate::kernels::matmul::{Matrix, matmul};
 use crate::random::Stream;
@@ -9,20 +9,20 @@ use rayon::prelude::*;
 pub struct Pca {
     /// The mean row.
     pub mean: Vec<f64>,
-    /// Components x d, orthonormal, by falling variance; each's largest entry in magnitude is positive.
+    /// Components x d, orthonormal, by decreasing variance; the entry of largest magnitude of each is positive.
     pub components: Vec<f64>,
-    /// The variance along each (divisor n - 1).
+    /// The variance along each component (divisor n - 1).
     pub variances: Vec<f64>,
-    /// The variance of all together.
+    /// The total variance over all d columns.
     pub total: f64,
-    /// n x components: the rows' coordinates.
+    /// The rows' coordinates, n x components.
     pub scores: Vec<f64>,
 }
 
-/// Rows whose products one task computes.
-const BLOCK: usize = 256;
+/// How many rows a task multiplies.
+const ROWS_PER_TASK: usize = 256;
 
-/// The `k` leading components of `rows`, n x d; k is at most min(n, d).
+/// The `k` leading principal components of `rows`, n x d; k is at most min(n, d).
 pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
     let n = rows.len() / d.max(1);
     let k = k.min(d).min(n);
@@ -32,7 +32,7 @@ pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
     let centred: Vec<f64> =
         rows.par_chunks(d.max(1)).flat_map_iter(|r| r.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m)).collect();
     let total = centred.iter().map(|v| v * v).sum::<f64>() / (n.max(2) - 1) as f64;
-    // More columns than asked for, so that the asked ones settle quickly.
+    // More columns than requested, so that the requested ones converge quickly.
     let width = (k + 8).min(d).min(n);
     let stream = Stream::new(0, "pca");
     let mut basis: Vec<f64> = (0..(d * width) as u64).map(|i| stream.normal_at(i)).collect();
@@ -53,7 +53,7 @@ pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
             break;
         }
     }
-    // Rayleigh-Ritz: the best components within the final subspace.
+    // Rayleigh-Ritz: the best components in the final subspace.
     let y = times(&centred, n, d, &basis, width);
     let (eigenvalues, turn) = eigen(&transposed_times(&y, n, width, &y, width), width);
     let full = turned(&basis, d, width, &turn);
@@ -65,10 +65,12 @@ pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
         components[c * d..(c + 1) * d].iter_mut().zip(column).for_each(|(o, v)| *o = v * sign);
     }
     let mut scores = vec![0f64; n * k];
-    scores.par_chunks_mut(BLOCK * k.max(1)).zip(centred.par_chunks(BLOCK * d.max(1))).for_each(|(out, x)| {
-        let m = x.len() / d;
-        matmul(m, k, d, out, k, false, Matrix::rows(x, d), Matrix::rows(&components, d).transposed());
-    });
+    scores.par_chunks_mut(ROWS_PER_TASK * k.max(1)).zip(centred.par_chunks(ROWS_PER_TASK * d.max(1))).for_each(
+        |(out, x)| {
+            let m = x.len() / d;
+            matmul(m, k, d, out, k, false, Matrix::rows(x, d), Matrix::rows(&components, d).transposed());
+        },
+    );
     let variances = eigenvalues[..k].iter().map(|v| v.max(0.0) / (n.max(2) - 1) as f64).collect();
     values.clear();
     Pca { mean, components, variances, total, scores }
@@ -77,18 +79,18 @@ pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
 /// x (n x d) times b (d x w).
 fn times(x: &[f64], n: usize, d: usize, b: &[f64], w: usize) -> Vec<f64> {
     let mut y = vec![0f64; n * w];
-    y.par_chunks_mut(BLOCK * w.max(1)).zip(x.par_chunks(BLOCK * d.max(1))).for_each(|(y, x)| {
+    y.par_chunks_mut(ROWS_PER_TASK * w.max(1)).zip(x.par_chunks(ROWS_PER_TASK * d.max(1))).for_each(|(y, x)| {
         matmul(x.len() / d, w, d, y, w, false, Matrix::rows(x, d), Matrix::rows(b, w));
     });
     y
 }
 
-/// The transpose of x (n x d) times y (n x w): blocks of rows, summed in their order.
+/// The transpose of x (n x d) times y (n x w): blocks of rows, summed in order.
 fn transposed_times(x: &[f64], n: usize, d: usize, y: &[f64], w: usize) -> Vec<f64> {
-    let parts: Vec<Vec<f64>> = (0..n.div_ceil(BLOCK))
+    let parts: Vec<Vec<f64>> = (0..n.div_ceil(ROWS_PER_TASK))
         .into_par_iter()
         .map(|b| {
-            let (from, to) = (b * BLOCK, ((b + 1) * BLOCK).min(n));
+            let (from, to) = (b * ROWS_PER_TASK, ((b + 1) * ROWS_PER_TASK).min(n));
             let mut out = vec![0f64; d * w];
             let x = Matrix::rows(&x[from * d..to * d], d).transposed();
             matmul(d, w, to - from, &mut out, w, false, x, Matrix::rows(&y[from * w..to * w], w));
@@ -114,7 +116,7 @@ fn orthonormal_turned(a: &mut [f64], rows: usize, w: usize, turn: &[f64]) -> Vec
     out
 }
 
-/// Gram-Schmidt over the columns of a (rows x w), twice, which is enough.
+/// Gram-Schmidt over the columns of a (rows x w), twice, which suffices.
 fn orthonormalise(a: &mut [f64], rows: usize, w: usize) {
     let mut columns: Vec<Vec<f64>> = (0..w).map(|c| (0..rows).map(|r| a[r * w + c]).collect()).collect();
     for c in 0..w {
@@ -135,7 +137,7 @@ fn orthonormalise(a: &mut [f64], rows: usize, w: usize) {
     }
 }
 
-/// Eigenvalues, falling, and eigenvectors (columns) of a small symmetric matrix: cyclic Jacobi rotations.
+/// Eigenvalues, decreasing, and eigenvectors (columns) of a small symmetric matrix, by cyclic Jacobi rotations.
 pub fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     let mut a = a.to_vec();
     let mut v: Vec<f64> = (0..n * n).map(|i| if i / n == i % n { 1.0 } else { 0.0 }).collect();

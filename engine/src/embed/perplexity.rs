@@ -1,4 +1,4 @@
-//! Similarities of neighbours with a given perplexity (van der Maaten and Hinton 2008, section 2), as a sparse matrix.
+//! Similarities of neighbours at a given perplexity (van der Maaten and Hinton 2008, section 2), as a sparse matrix.
 
 use super::knn::Neighbours;
 use rayon::prelude::*;
@@ -6,22 +6,22 @@ use rayon::prelude::*;
 /// A sparse square matrix: the entries of row i are `starts[i]..starts[i + 1]`, by column.
 #[derive(Clone, Debug)]
 pub struct Sparse {
-    /// Where each row begins; one more than there are rows.
+    /// The start of each row; one more than there are rows.
     pub starts: Vec<usize>,
-    /// Columns.
+    /// The column of each entry.
     pub columns: Vec<u32>,
-    /// Values.
+    /// The value of each entry.
     pub values: Vec<f64>,
 }
 
-/// p(j | i) over each query's neighbours, with the bandwidth that gives `perplexity` (cut to a third of the neighbours).
+/// p(j | i) over the neighbours of each query, with the bandwidth for `perplexity` (at most a third of the neighbours).
 pub fn conditional(neighbours: &Neighbours, perplexity: f64) -> Vec<f64> {
     let k = neighbours.k;
     let target = libm::log(perplexity.min(k as f64 / 3.0).max(1.0 + 1e-9));
     neighbours.distances.par_chunks(k.max(1)).flat_map_iter(|d| row(d, target)).collect()
 }
 
-/// One row: the precision beta whose entropy is `target`, found by bisection.
+/// One row: the precision beta at which the entropy is `target`, by bisection.
 fn row(distances: &[f64], target: f64) -> Vec<f64> {
     let nearest = distances.iter().copied().fold(f64::INFINITY, f64::min);
     let squared: Vec<f64> = distances.iter().map(|d| d * d - nearest * nearest).collect();

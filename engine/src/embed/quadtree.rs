@@ -7,17 +7,17 @@ use crate::simd::arch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// A node: the points of a square.
+/// A node: the points in a square.
 #[derive(Clone, Copy)]
 struct Node {
-    /// The points' mean.
+    /// The mean of the points.
     x: f64,
     y: f64,
-    /// How many points.
+    /// The number of points.
     count: f64,
-    /// The square's side over theta, squared: nearer than this the node must be opened.
+    /// The squared distance below which the node is opened: (side / theta)^2.
     near: f64,
-    /// The node after this one's subtree.
+    /// The index of the node after this subtree.
     skip: u32,
 }
 
@@ -34,7 +34,7 @@ const SIDE_BY_SIDE: usize = 8;
 const TRAVERSALS: usize = 8;
 
 /// The depth from which on points count as equal.
-const DEEPEST: u32 = 31;
+const MAX_DEPTH: u32 = 31;
 
 impl Quadtree {
     /// The tree over `points`; a square is opened if its side over its distance is larger than `theta` (0 is exact).
@@ -47,7 +47,7 @@ impl Quadtree {
             }
         }
         let side = (high[0] - low[0]).max(high[1] - low[1]).max(1e-12) * (1.0 + 1e-9);
-        let cells = f64::from(1u32 << DEEPEST) / side;
+        let cells = f64::from(1u32 << MAX_DEPTH) / side;
         let mut order: Vec<(u64, u32)> = points
             .par_iter()
             .enumerate()
@@ -60,11 +60,11 @@ impl Quadtree {
         let numbers = order.iter().map(|(_, i)| *i).collect();
         let mut tree = Quadtree { nodes: Vec::with_capacity(2 * points.len()), order: numbers };
         let theta = theta.max(1e-9);
-        tree.build(&order, points, 2 * (DEEPEST - 1), side / theta);
+        tree.build(&order, points, 2 * (MAX_DEPTH - 1), side / theta);
         tree
     }
 
-    /// Adds the node for `order` (points that share all Morton bits above `shift`) and all below it.
+    /// Adds the node for `order` (points with the same Morton bits above `shift`) and its subtree.
     fn build(&mut self, order: &[(u64, u32)], points: &[[f64; 2]], shift: u32, reach: f64) {
         let at = self.nodes.len();
         let count = order.len() as f64;
@@ -77,7 +77,7 @@ impl Quadtree {
                 y += points[*i as usize][1];
             }
         } else {
-            // Squares in which all points lie in one quarter are passed over.
+            // A square whose points are all in one quarter gets no node.
             let (mut shift, mut reach) = (shift, reach);
             while order[0].0 >> shift == order[order.len() - 1].0 >> shift {
                 shift -= 2;

@@ -9,20 +9,20 @@ use std::borrow::Cow;
 /// Quality measures of an embedding.
 #[derive(Clone, Copy, Debug)]
 pub struct Quality {
-    /// The share of each point's nearest codes that are among its nearest points (KNN).
+    /// The share of each point's nearest codes that are among its nearest points in the plane (KNN).
     pub preserved: f64,
-    /// Trustworthiness: 1 minus a penalty for points that are near in the plane only, by their rank among the codes; 1 is perfect.
+    /// Trustworthiness: 1 less a penalty for points that are near only in the plane, by their rank among the codes; 1 is perfect.
     pub trustworthiness: f64,
-    /// Spearman's correlation of distances between codes and between points (CPD).
+    /// Spearman's correlation of the distances of codes and of points (CPD).
     pub distances: f64,
-    /// The neighbours that the first two look at.
+    /// The number of neighbours in the first two measures.
     pub k: usize,
 }
 
-/// Points whose neighbours' ranks are looked up, at most, drawn at random.
-const RANKED: usize = 1000;
-/// Points between which distances are correlated, at most, drawn from these.
-const CORRELATED: usize = 400;
+/// The most points whose neighbours' ranks are looked up; they are drawn at random.
+const MAX_RANKED: usize = 1000;
+/// The most points between which distances are correlated; they are drawn from these.
+const MAX_CORRELATED: usize = 400;
 
 /// At most `most` of `n` numbers, drawn without regard to their order (data may repeat a pattern), in that order.
 fn sample(n: usize, most: usize) -> Vec<usize> {
@@ -51,7 +51,7 @@ pub fn quality(
 ) -> Quality {
     let (n, k) = (points.len(), plane.k);
     let kept: usize = (0..n).map(|i| plane.of(i).iter().filter(|j| near.of(i)[..k].contains(j)).count()).sum();
-    let ranked = sample(n, RANKED);
+    let ranked = sample(n, MAX_RANKED);
     let scaled = unit(codes, d, metric);
     let row = |i: usize| &scaled[i * d..(i + 1) * d];
     let costs: Vec<f64> = ranked
@@ -64,7 +64,7 @@ pub fn quality(
         .collect();
     let worst = ranked.len() as f64 * k as f64 * (2.0 * n as f64 - 3.0 * k as f64 - 1.0).max(1.0);
     let (mut high, mut low) = (Vec::new(), Vec::new());
-    let few: Vec<usize> = sample(ranked.len(), CORRELATED).into_iter().map(|i| ranked[i]).collect();
+    let few: Vec<usize> = sample(ranked.len(), MAX_CORRELATED).into_iter().map(|i| ranked[i]).collect();
     for (a, i) in few.iter().enumerate() {
         for j in &few[..a] {
             high.push(squared(row(*i), row(*j)).sqrt());
@@ -79,7 +79,7 @@ pub fn quality(
     }
 }
 
-/// The share of each labelled point's k nearest labelled points that bear its label.
+/// The mean share of the k nearest labelled points that have a labelled point's own label.
 pub fn purity(near: &Neighbours, k: usize, labels: &[Option<usize>]) -> Option<f64> {
     let (mut same, mut all) = (0usize, 0usize);
     for (i, label) in labels.iter().enumerate().filter_map(|(i, l)| l.map(|l| (i, l))) {
@@ -91,7 +91,7 @@ pub fn purity(near: &Neighbours, k: usize, labels: &[Option<usize>]) -> Option<f
     (all > 0).then(|| same as f64 / all as f64)
 }
 
-/// For each labelled point, the label most frequent among its k nearest labelled ones; the nearest of equals decides.
+/// For each labelled point, the most frequent label among its k nearest labelled points; of equally frequent ones the nearest's.
 pub fn votes(near: &Neighbours, k: usize, labels: &[Option<usize>]) -> Vec<Option<usize>> {
     (0..near.indices.len() / near.k.max(1))
         .map(|i| {

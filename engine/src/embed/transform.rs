@@ -1,5 +1,5 @@
-//! New points placed in a finished embedding, whose points stay: Poličar, Stražar, Zupan, "Embedding to reference t-SNE
-//! space addresses batch effects in single-cell classification", 2021.
+//! Places new points in a finished embedding, whose points stay: Poličar, Stražar, Zupan, "Embedding to reference t-SNE space
+//! addresses batch effects in single-cell classification", 2021.
 
 use super::knn::Neighbours;
 use super::perplexity::conditional;
@@ -7,16 +7,16 @@ use super::quadtree::Quadtree;
 use super::tsne::advance;
 use rayon::prelude::*;
 
-/// The effective number of neighbours of a new point.
+/// The perplexity of a new point.
 pub const PERPLEXITY: f64 = 5.0;
-/// Neighbours used for a new point.
+/// The number of neighbours of a new point.
 pub const NEIGHBOURS: usize = 15;
 const STEPS: usize = 250;
 const EXAGGERATION: f64 = 1.5;
 const RATE: f64 = 0.1;
-const LONGEST: f64 = 0.25;
+const MAX_STEP: f64 = 0.25;
 
-/// The places of new points whose neighbours among the `reference`'s points are given.
+/// The positions of new points, given their neighbours among the points of `reference`.
 pub fn project(reference: &[[f64; 2]], neighbours: &Neighbours) -> Vec<[f64; 2]> {
     let p = conditional(neighbours, PERPLEXITY);
     let tree = Quadtree::new(reference, 0.5);
@@ -37,14 +37,14 @@ pub fn project(reference: &[[f64; 2]], neighbours: &Neighbours) -> Vec<[f64; 2]>
                     g[0] += pull * d[0];
                     g[1] += pull * d[1];
                 }
-                advance(&mut point, &mut step, &mut gain, g, RATE, LONGEST);
+                advance(&mut point, &mut step, &mut gain, g, RATE, MAX_STEP);
             }
             point
         })
         .collect()
 }
 
-/// The value at which half of the weight is reached.
+/// The weighted median.
 fn weighted_median(mut values: Vec<(f64, f64)>) -> f64 {
     values.sort_by(|a, b| a.0.total_cmp(&b.0));
     let half = values.iter().map(|v| v.1).sum::<f64>() / 2.0;

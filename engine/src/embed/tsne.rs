@@ -1,5 +1,5 @@
-//! t-SNE: van der Maaten and Hinton 2008; the tree of van der Maaten 2014; the settings of Kobak and Berens 2019 and
-//! Belkina et al. 2019 (PCA initialisation, learning rate n / exaggeration), as openTSNE has them.
+//! t-SNE (van der Maaten and Hinton 2008) with a Barnes-Hut tree (van der Maaten 2014) and the settings of Kobak and Berens 2019
+//! and Belkina et al. 2019 (PCA initialisation, learning rate n / exaggeration), as in openTSNE.
 
 use super::knn::Neighbours;
 use super::perplexity::{Sparse, joint};
@@ -9,18 +9,18 @@ use crate::simd::arch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// How the embedding is found.
+/// The settings of the optimisation.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The effective number of neighbours.
+    /// The perplexity, the effective number of neighbours.
     pub perplexity: f64,
-    /// Steps with exaggerated attraction.
+    /// The number of steps with early exaggeration.
     pub early: usize,
-    /// The early exaggeration.
+    /// The factor of early exaggeration.
     pub exaggeration: f64,
-    /// Steps after it.
+    /// The number of steps after it.
     pub steps: usize,
-    /// The tree's accuracy: a square is opened if its side over its distance is larger than this.
+    /// The accuracy of the tree: a square is opened if its side divided by its distance exceeds theta.
     pub theta: f64,
 }
 
@@ -33,24 +33,24 @@ impl Default for Settings {
 /// Points in the plane.
 #[derive(Clone, Debug)]
 pub struct Embedding {
-    /// One a row.
+    /// One for each row.
     pub points: Vec<[f64; 2]>,
     /// The Kullback-Leibler divergence of the two similarity distributions, nats.
     pub kl: f64,
-    /// Steps done.
+    /// The number of steps done.
     pub done: usize,
 }
 
-/// The share of the last step that goes into the next.
+/// The momentum.
 const MOMENTUM: f64 = 0.8;
-/// The least gain of a coordinate's step.
-const LEAST_GAIN: f64 = 0.01;
-/// The longest step.
-const LONGEST: f64 = 5.0;
-/// Points that one task moves.
-const CHUNK: usize = 64;
+/// The least gain.
+const MIN_GAIN: f64 = 0.01;
+/// The greatest length of a step.
+const MAX_STEP: f64 = 5.0;
+/// How many points a task moves.
+const POINTS_PER_TASK: usize = 64;
 
-/// The embedding of points with these neighbours, from `start`, one a row. An interrupt returns the points reached so far.
+/// Embeds points with these neighbours, starting at `start`, one for each row. An interrupt returns the points so far.
 pub fn embed(neighbours: &Neighbours, start: Vec<[f64; 2]>, settings: &Settings, job: &Job) -> Embedding {
     let n = start.len();
     let p = joint(neighbours, n, settings.perplexity);
@@ -66,10 +66,13 @@ pub fn embed(neighbours: &Neighbours, start: Vec<[f64; 2]>, settings: &Settings,
         }
         let rate = n as f64 / exaggeration;
         let (gradient, _) = gradient(&p, &points, exaggeration, settings.theta);
-        let each = points.par_chunks_mut(CHUNK).zip(steps.par_chunks_mut(CHUNK)).zip(gains.par_chunks_mut(CHUNK));
-        each.zip(gradient.par_chunks(CHUNK)).for_each(|(((points, steps), gains), gradient)| {
+        let each = points
+            .par_chunks_mut(POINTS_PER_TASK)
+            .zip(steps.par_chunks_mut(POINTS_PER_TASK))
+            .zip(gains.par_chunks_mut(POINTS_PER_TASK));
+        each.zip(gradient.par_chunks(POINTS_PER_TASK)).for_each(|(((points, steps), gains), gradient)| {
             for (((point, step), gain), g) in points.iter_mut().zip(steps).zip(gains).zip(gradient) {
-                advance(point, step, gain, *g, rate, LONGEST);
+                advance(point, step, gain, *g, rate, MAX_STEP);
             }
         });
         centre(&mut points);
@@ -79,7 +82,7 @@ pub fn embed(neighbours: &Neighbours, start: Vec<[f64; 2]>, settings: &Settings,
     Embedding { points, kl, done }
 }
 
-/// One step of gradient descent with momentum and gains (Jacobs 1988), at most `longest` long.
+/// One step of gradient descent with momentum and gains (Jacobs 1988), of length at most `longest`.
 pub(super) fn advance(
     point: &mut [f64; 2],
     step: &mut [f64; 2],
@@ -90,7 +93,7 @@ pub(super) fn advance(
 ) {
     for a in 0..2 {
         let turned = (step[a] > 0.0) != (g[a] > 0.0);
-        gain[a] = if turned { gain[a] + 0.2 } else { (gain[a] * 0.8).max(LEAST_GAIN) };
+        gain[a] = if turned { gain[a] + 0.2 } else { (gain[a] * 0.8).max(MIN_GAIN) };
         step[a] = MOMENTUM * step[a] - rate * gain[a] * g[a];
     }
     let length = (step[0] * step[0] + step[1] * step[1]).sqrt();
@@ -101,7 +104,7 @@ pub(super) fn advance(
     }
 }
 
-/// A quarter of the gradient of the divergence for each point, and the normaliser Z of the embedding's similarities.
+/// A quarter of the divergence's gradient for each point, and the normaliser Z of the embedding's similarities.
 fn gradient(p: &Sparse, points: &[[f64; 2]], exaggeration: f64, theta: f64) -> (Vec<[f64; 2]>, f64) {
     let repulsions = Quadtree::new(points, theta).repulsions(points);
     let z = repulsions.iter().map(|(_, z)| z - 1.0).sum::<f64>().max(f64::MIN_POSITIVE);
@@ -109,7 +112,7 @@ fn gradient(p: &Sparse, points: &[[f64; 2]], exaggeration: f64, theta: f64) -> (
         .par_iter()
         .zip(&repulsions)
         .enumerate()
-        .with_min_len(CHUNK)
+        .with_min_len(POINTS_PER_TASK)
         .map(|(i, (y, (away, _)))| {
             let row = p.starts[i]..p.starts[i + 1];
             let (columns, values) = (&p.columns[row.clone()], &p.values[row]);
@@ -180,14 +183,14 @@ fn centre(points: &mut [[f64; 2]]) {
     }
 }
 
-/// The rows' first two principal components, the first with a standard deviation of 1e-4.
+/// The first two principal components of the rows, the first scaled to a standard deviation of 1e-4.
 pub fn start(rows: &[f32], d: usize) -> Vec<[f64; 2]> {
     let found = super::pca::pca(rows, d, 2);
     let width = found.variances.len();
     let factor = 1e-4 / found.variances.first().copied().unwrap_or(1.0).sqrt().max(1e-300);
     let n = rows.len() / d.max(1);
     let at = |i: usize, c: usize| if c < width { found.scores[i * width + c] * factor } else { 0.0 };
-    // Equal rows would never part; a hair's breadth by row number parts them.
+    // Equal rows would never separate; an offset of 1e-12 by row index separates them.
     (0..n).map(|i| [at(i, 0) + 1e-12 * i as f64, at(i, 1) - 1e-12 * (i % 7) as f64]).collect()
 }
 

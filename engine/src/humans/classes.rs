@@ -1,4 +1,4 @@
-//! The classes that people and nets choose from, and the outputs of a net that belong to each.
+//! The classes that people and nets choose from, and a net's outputs for each.
 
 use crate::error::{Context, Error, Result};
 use crate::limits::TEXT;
@@ -8,17 +8,17 @@ use crate::params::{Form, Param, Value, wrong_kind};
 use crate::regular;
 use std::path::{Path, PathBuf};
 
-/// The classes to choose from, as an option gives them.
+/// The classes to choose from, as given in an option.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ClassList {
-    /// Those of the net, or the data set's labels.
+    /// Those of the net, or the labels of the data set.
     #[default]
     Own,
     /// In a file: names as [`read_labels`] reads them, or a JSON object from each name to the net's outputs of that class.
     File(PathBuf),
     /// Names.
     Names(Vec<String>),
-    /// Names with the net's outputs of each class.
+    /// Names, each with the net's outputs for the class.
     Groups(Vec<(String, Vec<usize>)>),
 }
 
@@ -64,22 +64,22 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// Classes by their labels; "tabby, tabby cat" is a name and a synonym.
+    /// Classes from labels; "tabby, tabby cat" is a name and a synonym.
     pub fn of(labels: &[String]) -> Self {
         let classes = labels.iter().map(|l| Class::from_label(l)).collect();
         Classes { card: Card { classes, ..Card::named("the classes") }, groups: None }
     }
 
-    /// Classes each of which has several outputs of a net.
+    /// Classes with several outputs of a net each.
     pub fn of_groups(groups: Vec<(String, Vec<usize>)>) -> Self {
         let (names, outputs): (Vec<String>, Vec<Vec<usize>>) = groups.into_iter().unzip();
         Classes { groups: Some(outputs), ..Self::of(&names) }
     }
 
-    /// The classes in a file: see [`ClassList::File`].
+    /// Reads the classes in a file; see [`ClassList::File`].
     ///
     /// # Errors
-    /// Where it cannot be read or holds no classes.
+    /// Where it cannot be read or has no classes.
     pub fn read(path: &Path) -> Result<Self> {
         if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
             let text = regular::read_text(path, |bytes| TEXT.check(bytes))?;
@@ -94,7 +94,7 @@ impl Classes {
         Ok(Self::of(&read_labels(path)?))
     }
 
-    /// How many there are.
+    /// The number of classes.
     pub fn len(&self) -> usize {
         self.card.classes.len()
     }
@@ -104,7 +104,7 @@ impl Classes {
         self.card.classes.is_empty()
     }
 
-    /// Each class with its synonyms.
+    /// The classes, each with its synonyms.
     pub fn list(&self) -> &[Class] {
         &self.card.classes
     }
@@ -114,18 +114,18 @@ impl Classes {
         &self.card.classes[index].name
     }
 
-    /// The class called `name`: exactly (but for case), by synonym, or by a word prefix that only one has.
+    /// The class called `name`: by its name (ignoring case), a synonym, or a prefix of words that is unique.
     ///
     /// # Errors
-    /// Where none or several match; the hint lists them.
+    /// Where no class or several match; the hint lists them.
     pub fn index(&self, name: &str) -> Result<usize> {
         self.card.class_index(name)
     }
 
-    /// For each class the outputs that belong to it, of the net with this card.
+    /// The outputs for each class, for a net with this card.
     ///
     /// # Errors
-    /// Where the net has none for a class.
+    /// Where the net has no output for a class.
     pub fn outputs(&self, card: &Card, outputs: usize) -> Result<Vec<Vec<usize>>> {
         let Some(groups) = &self.groups else {
             let own = |c: &Class| {
@@ -141,7 +141,7 @@ impl Classes {
             };
             return self.card.classes.iter().map(own).collect();
         };
-        // Labels are counted without a background output where the net has one.
+        // Labels are counted without the background output, where the net has one.
         let shift = usize::from(card.classes.first().is_some_and(|c| c.name == "background"));
         for (name, group) in self.card.classes.iter().zip(groups) {
             if let Some(wrong) = group.iter().find(|i| **i + shift >= outputs) {
@@ -155,7 +155,7 @@ impl Classes {
     }
 }
 
-/// The probability of each class: the mean over its outputs, normalised to sum 1.
+/// The probability of each class: the mean over its outputs, normalised to the sum 1.
 pub fn shares(probabilities: &[f64], outputs: &[Vec<usize>]) -> Vec<f64> {
     let mean = |group: &Vec<usize>| group.iter().map(|i| probabilities[*i]).sum::<f64>() / group.len().max(1) as f64;
     let means: Vec<f64> = outputs.iter().map(mean).collect();
@@ -163,7 +163,7 @@ pub fn shares(probabilities: &[f64], outputs: &[Vec<usize>]) -> Vec<f64> {
     means.iter().map(|m| if total > 0.0 { m / total } else { 1.0 / means.len() as f64 }).collect()
 }
 
-/// The indexes of the `n` largest values, equal ones by index.
+/// The indices of the `n` largest values; equal ones by index.
 pub fn best(values: &[f64], n: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*b].total_cmp(&values[*a]).then(a.cmp(b)));
@@ -171,7 +171,7 @@ pub fn best(values: &[f64], n: usize) -> Vec<usize> {
     order
 }
 
-/// Groups from JSON: an object from names to lists of whole numbers.
+/// Groups from JSON: an object from names to lists of indices.
 fn groups(text: &str) -> Option<Vec<(String, Vec<usize>)>> {
     let value: serde_json::Value = serde_json::from_str(text).ok()?;
     let entries = value.as_object().filter(|o| !o.is_empty())?;

@@ -1,89 +1,89 @@
-//! The entries of a labelling session's file.
+//! The entries of a labelling session's log.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One person's answer for one image.
+/// A person's answer for one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Made by the page: the same answer sent again has the same one.
+    /// An id made by the page; an answer that is sent twice has the same id.
     pub id: String,
-    /// Who answered.
+    /// The person.
     pub labeller: String,
     /// The image, as [`super::ImageIds`] names it.
     pub image: String,
-    /// The classes guessed, the first guess first; none where the image was skipped.
+    /// The guessed classes in order; empty where the image was skipped.
     pub guesses: Vec<String>,
     /// Whether the image was skipped.
     #[serde(default)]
     pub skipped: bool,
-    /// The time for the answer, seconds, without the time that the page was hidden.
+    /// The time to answer, seconds, without the time in which the page was hidden.
     #[serde(default)]
     pub time_s: Option<f64>,
-    /// Whether the right class was shown after each answer.
+    /// Whether the session shows the right class after each answer.
     #[serde(default)]
     pub training: bool,
-    /// When the answer came, seconds since 1970 (UTC).
+    /// The time of the answer, seconds since 1970 (UTC).
     #[serde(default)]
     pub at: f64,
 }
 
-/// The kinds of error of a wrong answer.
+/// A reviewer's kinds of an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tag {
-    /// Made by the page.
+    /// An id made by the page.
     pub id: String,
     /// The reviewer.
     pub by: String,
-    /// Whose error it is: a labeller or a net.
+    /// Who made the error: a person or a net.
     pub subject: String,
     /// The image.
     pub image: String,
-    /// Names of [`super::taxonomy::KINDS`]; an empty list removes earlier ones.
+    /// Names in [`super::taxonomy::KINDS`]; an empty list removes earlier ones.
     pub kinds: Vec<String>,
-    /// When, seconds since 1970 (UTC).
+    /// The time of the entry, seconds since 1970 (UTC).
     #[serde(default)]
     pub at: f64,
 }
 
-/// Where one person saw the named points of one image.
+/// A person's points for one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PointAnswer {
-    /// Made by the page: the same answer sent again has the same one.
+    /// An id made by the page; an answer that is sent twice has the same id.
     pub id: String,
-    /// Who answered.
+    /// The person.
     pub labeller: String,
     /// The image, as [`super::ImageIds`] names it.
     pub image: String,
-    /// The place of each point in pixels of the image, from its top left corner (the first pixel's centre is 0.5, 0.5), or none where
-    /// it is not visible.
+    /// The position of each point in pixels of the image, from its top left corner (the first pixel's centre is 0.5, 0.5); none
+    /// where the point is not visible.
     pub points: BTreeMap<String, Option<[f64; 2]>>,
     /// Whether the image was skipped.
     #[serde(default)]
     pub skipped: bool,
-    /// How long the image was looked at, seconds; the time that the page was hidden is not counted.
+    /// The time to answer, seconds, without the time in which the page was hidden.
     #[serde(default)]
     pub time_s: Option<f64>,
-    /// When the answer came, seconds since 1970 (UTC).
+    /// The time of the answer, seconds since 1970 (UTC).
     #[serde(default)]
     pub at: f64,
 }
 
-/// One line.
+/// An entry, one line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Entry {
-    /// An answer.
+pub enum LogEntry {
+    /// An answer of classes.
     Answer(Answer),
-    /// An answer that is places of points.
+    /// An answer of points.
     Points(PointAnswer),
-    /// An answer is taken back.
+    /// The undoing of an answer.
     Undo {
-        /// Made by the page.
+        /// An id made by the page.
         id: String,
-        /// The answer's.
+        /// The answer's id.
         of: String,
-        /// When, seconds since 1970 (UTC).
+        /// The time of the entry, seconds since 1970 (UTC).
         #[serde(default)]
         at: f64,
     },
@@ -91,26 +91,26 @@ pub enum Entry {
     Tag(Tag),
 }
 
-impl Entry {
-    /// Made by the page, so that nothing is written twice.
+impl LogEntry {
+    /// The entry's id, by which an entry that is sent twice is recognised.
     pub fn id(&self) -> &str {
         match self {
-            Entry::Answer(Answer { id, .. })
-            | Entry::Points(PointAnswer { id, .. })
-            | Entry::Undo { id, .. }
-            | Entry::Tag(Tag { id, .. }) => id,
+            LogEntry::Answer(Answer { id, .. })
+            | LogEntry::Points(PointAnswer { id, .. })
+            | LogEntry::Undo { id, .. }
+            | LogEntry::Tag(Tag { id, .. }) => id,
         }
     }
 
-    /// Whether it says the same as `other`: all but when it came, and whether the session was one in training.
-    pub(super) fn says(&self, other: &Entry) -> bool {
-        let said = |entry: &Entry| {
+    /// Whether it equals `other` except for the time and the training mode.
+    pub(super) fn says(&self, other: &LogEntry) -> bool {
+        let said = |entry: &LogEntry| {
             let mut entry = entry.clone();
             match &mut entry {
-                Entry::Answer(answer) => (answer.at, answer.training) = (0.0, false),
-                Entry::Points(PointAnswer { at, .. }) | Entry::Undo { at, .. } | Entry::Tag(Tag { at, .. }) => {
-                    *at = 0.0
-                }
+                LogEntry::Answer(answer) => (answer.at, answer.training) = (0.0, false),
+                LogEntry::Points(PointAnswer { at, .. })
+                | LogEntry::Undo { at, .. }
+                | LogEntry::Tag(Tag { at, .. }) => *at = 0.0,
             }
             entry
         };

@@ -1,6 +1,5 @@
-//! The file of a labelling session: one JSON object a line, only ever appended to. A line is on the disk before its answer
-//! is acknowledged, in the file that has the session's name, and an answer that is sent twice (its acknowledgement was lost) is there
-//! once.
+//! The log of a labelling session: one JSON object per line, append-only. A line is on the disk, in the file with the session's
+//! name, before its answer is acknowledged. An answer that is sent twice, because its acknowledgement was lost, is in the log once.
 
 use crate::error::{Context, Error, Kind, Result};
 use std::collections::BTreeSet;
@@ -8,35 +7,35 @@ use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-pub use super::entries::{Answer, Entry, PointAnswer, Tag};
+pub use super::entries::{Answer, LogEntry, PointAnswer, Tag};
 
-/// What became of an entry that was to be added.
+/// The outcome of appending an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Appended {
-    /// It is in the file now.
+    /// The entry was appended.
     New,
-    /// It was there already.
+    /// The entry was in the log already.
     Known,
-    /// Another entry has its id: nothing was added.
+    /// Another entry has this id; nothing was appended.
     Taken,
 }
 
-/// A session's file, open for appending by this process alone.
+/// A session's log, open for appending by this process only.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
     file: File,
     len: u64,
-    entries: Vec<Entry>,
+    entries: Vec<LogEntry>,
     ids: BTreeSet<String>,
 }
 
 impl Log {
-    /// Opens or creates the file and reads its entries. A last line that a crash cut off was never acknowledged; it is removed.
+    /// Opens or creates the log and reads its entries. A last line that a crash cut off was never acknowledged; it is removed.
     ///
     /// # Errors
-    /// Where the file cannot be written, another process has it open, or a line is none of a session.
+    /// Where the file cannot be written, another process has it open, or a line is no entry.
     pub fn open(path: &Path) -> Result<Self> {
         let wrong = |e: std::io::Error| Error::io(path, &e);
         let new = !path.exists();
@@ -58,8 +57,8 @@ impl Log {
         let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
         let mut len = whole as u64;
         let mut entries = parse(&text[..whole]).context(|| format!("`{}`", path.display()))?;
-        match serde_json::from_slice::<Entry>(&text[whole..]) {
-            // Only the line's end is missing: an editor may have taken it away.
+        match serde_json::from_slice::<LogEntry>(&text[whole..]) {
+            // Only the line end is missing: an editor may have removed it.
             Ok(last) => {
                 file.write_all(b"\n").and_then(|()| file.sync_data()).map_err(wrong)?;
                 entries.push(last);
@@ -72,26 +71,26 @@ impl Log {
         Ok(Log { path: path.to_path_buf(), file, len, entries, ids })
     }
 
-    /// Everything in the file, in order.
-    pub fn entries(&self) -> &[Entry] {
+    /// All entries, in order.
+    pub fn entries(&self) -> &[LogEntry] {
         &self.entries
     }
 
-    /// Whether an entry with this id is there.
+    /// Whether the log has an entry with this id.
     pub fn holds(&self, id: &str) -> bool {
         self.ids.contains(id)
     }
 
     /// The entry with this id.
-    pub fn find(&self, id: &str) -> Option<&Entry> {
+    pub fn find(&self, id: &str) -> Option<&LogEntry> {
         self.entries.iter().find(|entry| entry.id() == id)
     }
 
-    /// An error unless the file that has the session's name is the one that is open, as long as it was left: another program may have
+    /// An error unless the file with the session's name is the open one, with the length that was written: another program may have
     /// moved, deleted, replaced or changed it.
     ///
     /// # Errors
-    /// Then; the hint says what to do.
+    /// Where that happened; the hint says what to do.
     pub fn in_place(&self) -> Result<()> {
         let path = self.path.display();
         let moved = || {
@@ -116,11 +115,11 @@ impl Log {
         Ok(())
     }
 
-    /// Adds an entry and waits until it is on the disk; one that is there already is not added again.
+    /// Appends an entry and waits until it is on the disk; an entry that is in the log already is not appended again.
     ///
     /// # Errors
-    /// Where it could not be written (the file is then as it was), or the file is not in its place ([`Log::in_place`]).
-    pub fn append(&mut self, entry: Entry) -> Result<Appended> {
+    /// Where it cannot be written (the file is then unchanged), or the file was moved or changed ([`Log::in_place`]).
+    pub fn append(&mut self, entry: LogEntry) -> Result<Appended> {
         self.in_place()?;
         if let Some(known) = self.holds(entry.id()).then(|| self.find(entry.id())).flatten() {
             return Ok(if known.says(&entry) { Appended::Known } else { Appended::Taken });
@@ -135,10 +134,10 @@ impl Log {
             .and_then(|()| self.file.sync_data())
             .map_err(|e| Error::io(&self.path, &e));
         self.len += line.len() as u64;
-        // It may have lost its place while it was written.
+        // The file may have been moved while it was written.
         if let Err(e) = written.and_then(|()| self.in_place()) {
             self.len = before;
-            // What was written of the line goes again; if that fails too, the next start cuts it off.
+            // Removes what was written of the line; where that fails, too, the next start removes it.
             if self.file.metadata().is_ok_and(|open| open.len() > before) {
                 let _ = self.file.set_len(before);
             }
@@ -157,13 +156,13 @@ fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Whether both can be the same file: elsewhere one that is open can be neither moved nor deleted.
+/// On other systems an open file can be neither moved nor deleted.
 #[cfg(not(unix))]
 fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.len(), a.created().ok()) == (b.len(), b.created().ok())
 }
 
-/// A new file survives a crash only when its folder's entry does.
+/// A new file survives a crash only if its folder's entry is on the disk, too.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -175,11 +174,11 @@ fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The entries of a session's text; empty lines are ignored.
+/// Parses the entries of a log; empty lines are ignored.
 ///
 /// # Errors
-/// Where a line is none of a session; the message says which.
-pub fn parse(text: &[u8]) -> Result<Vec<Entry>> {
+/// Where a line is no entry; the message has its number.
+pub fn parse(text: &[u8]) -> Result<Vec<LogEntry>> {
     let lines = text.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
     lines
         .map(|(i, line)| {
@@ -191,28 +190,30 @@ pub fn parse(text: &[u8]) -> Result<Vec<Entry>> {
         .collect()
 }
 
-/// The valid answers: not undone, and of each labeller the last one for each image; in the file's order.
-pub fn standing(entries: &[Entry]) -> Vec<&Answer> {
-    let undone: BTreeSet<&str> =
-        entries.iter().filter_map(|e| if let Entry::Undo { of, .. } = e { Some(of.as_str()) } else { None }).collect();
+/// The valid answers: not undone, and of each person the last one for each image; in the log's order.
+pub fn standing(entries: &[LogEntry]) -> Vec<&Answer> {
+    let undone: BTreeSet<&str> = entries
+        .iter()
+        .filter_map(|e| if let LogEntry::Undo { of, .. } = e { Some(of.as_str()) } else { None })
+        .collect();
     let mut seen = BTreeSet::new();
     let mut answers: Vec<&Answer> = entries
         .iter()
         .rev()
-        .filter_map(|e| if let Entry::Answer(a) = e { Some(a) } else { None })
+        .filter_map(|e| if let LogEntry::Answer(a) = e { Some(a) } else { None })
         .filter(|a| !undone.contains(a.id.as_str()) && seen.insert((a.labeller.as_str(), a.image.as_str())))
         .collect();
     answers.reverse();
     answers
 }
 
-/// The kinds of errors: of each reviewer the last entry for each subject's answer to each image.
-pub fn tags(entries: &[Entry]) -> Vec<&Tag> {
+/// The valid kinds of errors: of each reviewer the last entry for each answer.
+pub fn tags(entries: &[LogEntry]) -> Vec<&Tag> {
     let mut seen = BTreeSet::new();
     let mut tags: Vec<&Tag> = entries
         .iter()
         .rev()
-        .filter_map(|e| if let Entry::Tag(t) = e { Some(t) } else { None })
+        .filter_map(|e| if let LogEntry::Tag(t) = e { Some(t) } else { None })
         .filter(|t| seen.insert((t.by.as_str(), t.subject.as_str(), t.image.as_str())))
         .collect();
     tags.reverse();
@@ -224,8 +225,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn answer(id: &str, labeller: &str, image: &str, guess: &str) -> Entry {
-        Entry::Answer(Answer {
+    fn answer(id: &str, labeller: &str, image: &str, guess: &str) -> LogEntry {
+        LogEntry::Answer(Answer {
             id: id.into(),
             labeller: labeller.into(),
             image: image.into(),
@@ -252,7 +253,7 @@ mod tests {
         assert_eq!(text.lines().count(), 2);
         let mut log = Log::open(&path).unwrap();
         assert!(log.holds("1") && log.holds("2") && !log.holds("3"));
-        let undo = |at: f64| Entry::Undo { id: "3".into(), of: "2".into(), at };
+        let undo = |at: f64| LogEntry::Undo { id: "3".into(), of: "2".into(), at };
         assert_eq!(log.append(undo(0.0)).unwrap(), Appended::New);
         assert_eq!(log.append(undo(9.0)).unwrap(), Appended::Known, "the time that it comes at is not what it says");
         assert_eq!(standing(log.entries()).iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["1"]);
@@ -281,7 +282,7 @@ mod tests {
         std::fs::copy(&aside, &path).unwrap();
         refused(&mut log, "moved, deleted or replaced");
         assert_eq!((std::fs::read(&aside).unwrap(), std::fs::read(&path).unwrap()), (whole.clone(), whole.clone()));
-        // Put back, it is gone on with.
+        // The file is put back and the session continues.
         std::fs::rename(&aside, &path).unwrap();
         assert_eq!(log.append(answer("3", "ann", "c.png", "ring")).unwrap(), Appended::New);
         let more = std::fs::read(&path).unwrap();

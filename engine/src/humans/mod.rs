@@ -1,4 +1,4 @@
-//! People's answers for images: sessions of the labelling page, trials of published experiments, the classes to choose from,
+//! People's answers about images: sessions of the labelling page, trials of published experiments, the classes to choose from, and
 //! the kinds of errors.
 //!
 //! Karpathy, "What I learned from competing against a ConvNet on ImageNet", 2014; Russakovsky et al., "ImageNet Large
@@ -14,6 +14,6 @@ pub mod trials;
 
 pub use crate::data::ids::ImageIds;
 pub use classes::Classes;
-pub use log::{Answer, Appended, Entry, Log, PointAnswer, Tag};
+pub use log::{Answer, Appended, Log, LogEntry, PointAnswer, Tag};
 pub use tree::Tree;
 pub use trials::{Trial, Trials};

@@ -1,25 +1,25 @@
-//! Named points that people click on images, and the table of them that [`load_images`](crate::data::load_images) reads, for
-//! probes of points (Long, Zhang and Darrell 2014, section 5).
+//! Named points that people click on images, and their table, which [`load_images`](crate::data::load_images) reads, for probes of
+//! keypoints (Long, Zhang and Darrell 2014, section 5).
 
-use super::{Entry, ImageIds, PointAnswer};
+use super::{ImageIds, LogEntry, PointAnswer};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, absolute};
 
-/// Points at most.
-const MOST: usize = 64;
+/// How many points an image may have.
+const MAX_POINTS: usize = 64;
 
-/// The names of points in a text, separated by commas; names that stand there several times are numbered: "eye, eye, nose" are "eye 1",
-/// "eye 2" and "nose".
+/// The names of points in a text, separated by commas. Repeated names are numbered: "eye, eye, nose" becomes "eye 1", "eye 2",
+/// "nose".
 ///
 /// # Errors
-/// Where there is none, there are too many, or a name is empty or holds what separates points in tables.
+/// Where there are none or too many, or a name is empty or has a separator of tables in it.
 pub fn names(text: &str) -> Result<Vec<String>> {
     let plain: Vec<String> = text.split(',').map(|n| n.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let wrong = |what: String| Error::value(what).hint("name the points between commas: --points eye,eye,nose");
-    if plain.len() > MOST {
-        return Err(wrong(format!("{} points, at most {MOST} are taken", plain.len())));
+    if plain.len() > MAX_POINTS {
+        return Err(wrong(format!("{} points, at most {MAX_POINTS} are taken", plain.len())));
     }
     if plain.iter().any(String::is_empty) {
         return Err(wrong(format!("{text:?} holds a point without a name")));
@@ -43,28 +43,28 @@ pub fn names(text: &str) -> Result<Vec<String>> {
     }
 }
 
-/// The answers that stand: not taken back, of each labeller the last one for each image; in the file's order.
-pub fn standing(entries: &[Entry]) -> Vec<&PointAnswer> {
-    let undone = |e: &Entry| if let Entry::Undo { of, .. } = e { Some(of.clone()) } else { None };
+/// The valid answers: not undone, and of each person the last one for each image; in the log's order.
+pub fn standing(entries: &[LogEntry]) -> Vec<&PointAnswer> {
+    let undone = |e: &LogEntry| if let LogEntry::Undo { of, .. } = e { Some(of.clone()) } else { None };
     let undone: BTreeSet<String> = entries.iter().filter_map(undone).collect();
     let mut seen = BTreeSet::new();
     let mut answers: Vec<&PointAnswer> = entries
         .iter()
         .rev()
-        .filter_map(|e| if let Entry::Points(a) = e { Some(a) } else { None })
+        .filter_map(|e| if let LogEntry::Points(a) = e { Some(a) } else { None })
         .filter(|a| !undone.contains(&a.id) && seen.insert((a.labeller.as_str(), a.image.as_str())))
         .collect();
     answers.reverse();
     answers
 }
 
-/// A table of the points that stand, a row an image of `data` that somebody has answered for, in the order of `data`: `path` (from
-/// the folder that the table is in, where the image lies below it), `label` where images have labels, `keypoints`, `people` and
-/// `spread`. Where several people answered, a point is there if more than half of them see it, at the mean of their places; `spread`
-/// is the largest distance of a click from that mean, in pixels.
+/// A table of the valid points, a row for each answered image of `data`, in the order of `data`: `path` (relative to the table's
+/// folder where the image lies below it), `label` where images have labels, `keypoints`, `people` and `spread`. Of several people's
+/// answers, a point is included if more than half of them see it, at the mean of their positions; `spread` is the largest distance
+/// of a click from that mean, px.
 ///
 /// # Errors
-/// Where an image has no file.
+/// Where an image is not in a file.
 pub fn table(
     data: &Dataset,
     ids: &ImageIds,
@@ -108,7 +108,7 @@ pub fn table(
     writer.into_inner().map_err(|e| wrong(&e))
 }
 
-/// What people agree on: the points as a table writes them, and how far apart their clicks are.
+/// The agreement of answers: the points in the form of a table, and the largest distance of a click from its mean, px.
 fn agreed(names: &[String], answers: &[&PointAnswer]) -> (String, f64) {
     let (mut shown, mut spread) = (Vec::new(), 0.0f64);
     for name in names {
@@ -158,16 +158,16 @@ mod tests {
             time_s: None,
             at: 0.0,
         };
-        let entries: Vec<Entry> = [
+        let entries: Vec<LogEntry> = [
             answer("1", "ann", "a.png", [Some([1.0, 2.0]), None, Some([30.5, 20.25])]),
             answer("2", "bob", "a.png", [Some([3.0, 2.0]), Some([8.0, 8.0]), Some([30.5, 20.25])]),
             answer("3", "ann", "b, c.png", [Some([9.0, 9.0]), None, None]),
             answer("4", "ann", "b, c.png", [Some([10.0, 9.0]), None, None]),
             answer("5", "ann", "d.png", [None, None, None]),
         ]
-        .map(Entry::Points)
+        .map(LogEntry::Points)
         .into_iter()
-        .chain([Entry::Undo { id: "6".into(), of: "5".into(), at: 0.0 }])
+        .chain([LogEntry::Undo { id: "6".into(), of: "5".into(), at: 0.0 }])
         .collect();
         let answers = standing(&entries);
         assert_eq!(answers.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["1", "2", "4"]);

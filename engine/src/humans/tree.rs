@@ -1,9 +1,9 @@
-//! A tree of the classes to browse beside the search, such as WordNet's order of ImageNet's classes (Russakovsky et al. 2014; the
-//! page of Karpathy 2014 showed it).
+//! A tree of classes to browse, such as WordNet's hierarchy of ImageNet's classes (Russakovsky et al. 2014; Karpathy's page of 2014
+//! showed it).
 //!
-//! A file is .csv with the columns `node` and `parent`, and `name` where nodes are ids; or .json, nested objects of `name` and
-//! `children` (objects, or the names of classes). A node is a class if it has a class's name, a synonym or its WordNet id.
-//! Branches without classes are left out, and a branch with a single child is replaced by the child.
+//! A .csv file has the columns `node` and `parent`, and `name` where nodes are ids; a .json file has nested objects with `name` and
+//! `children` (objects, or names of classes). A node is a class if it has a class's name, a synonym or its WordNet id. Branches
+//! without classes are removed, and a branch with a single child is replaced by the child.
 
 use super::Classes;
 use crate::error::{Context as _, Error, Result};
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The classes in branches.
+/// The tree of classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     root: Branch,
     missing: usize,
 }
 
-/// A node with those below it.
+/// A node with its subtree.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Branch {
     name: String,
@@ -28,7 +28,7 @@ struct Branch {
     below: Vec<Branch>,
 }
 
-/// What a node of a file is called, and the nodes below it, by their ids.
+/// The names and the children of a file's nodes, by id.
 #[derive(Default)]
 struct Listed {
     names: BTreeMap<String, String>,
@@ -37,10 +37,10 @@ struct Listed {
 }
 
 impl Tree {
-    /// The tree in a file, pruned to the branches that contain one of the classes.
+    /// Reads the tree in a file, pruned to branches with classes.
     ///
     /// # Errors
-    /// Where the file cannot be read, has no such columns, goes in a circle, or holds none of the classes.
+    /// Where the file cannot be read, lacks the columns, has a cycle, or has none of the classes.
     pub fn read(path: &Path, classes: &Classes) -> Result<Self> {
         let at = || format!("the tree `{}`", path.display());
         let text = regular::read_text(path, |bytes| TEXT.check(bytes))?;
@@ -71,19 +71,19 @@ impl Tree {
         Ok(tree)
     }
 
-    /// How many classes the file does not contain; they are in a branch of their own.
+    /// The number of classes that are not in the file; they are in a branch of their own.
     pub fn missing(&self) -> usize {
         self.missing
     }
 
-    /// The page's JSON: name, class and children.
+    /// The tree as JSON for the page: name, class and children.
     pub fn json(&self) -> Value {
         self.root.json()
     }
 }
 
 impl Branch {
-    /// Without branches that contain no class; a branch with one child is replaced by the child.
+    /// Removes branches without classes; replaces a branch with one child by the child.
     fn pruned(self) -> Option<Self> {
         let mut below: Vec<Branch> = self.below.into_iter().filter_map(Branch::pruned).collect();
         match (self.class, below.len()) {
@@ -106,8 +106,8 @@ impl Branch {
     }
 }
 
-/// The depth above which a tree is refused as circular or wrong; WordNet's is 20.
-const DEEPEST: usize = 64;
+/// The depth above which a tree is refused as cyclic; WordNet's is 20.
+const MAX_DEPTH: usize = 64;
 
 impl Listed {
     fn branches(&self, known: &BTreeMap<String, usize>) -> Result<Vec<Branch>> {
@@ -118,8 +118,8 @@ impl Listed {
     }
 
     fn branch(&self, id: &str, known: &BTreeMap<String, usize>, depth: usize) -> Result<Branch> {
-        if depth > DEEPEST {
-            return Err(Error::format(format!("`{id}` is more than {DEEPEST} nodes deep: does it go in a circle?")));
+        if depth > MAX_DEPTH {
+            return Err(Error::format(format!("`{id}` is more than {MAX_DEPTH} nodes deep: does it go in a circle?")));
         }
         let name = self.names.get(id).map_or(id, String::as_str).to_string();
         let class = [id, &name].iter().find_map(|n| known.get(&n.to_lowercase())).copied();
@@ -130,7 +130,7 @@ impl Listed {
     }
 }
 
-/// The nodes of a table; of a node's several parents the first counts.
+/// The nodes of a table; of several parents of a node the first counts.
 fn listed(text: &str) -> Result<Listed> {
     let damaged = |e: csv::Error| Error::format(e.to_string());
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
@@ -159,7 +159,7 @@ fn listed(text: &str) -> Result<Listed> {
             all.below.entry(above).or_default().push(id);
         }
     }
-    // Roots are those without a parent, and parents that have no row of their own.
+    // Roots are nodes without a parent, and parents without a row of their own.
     let mut seen = BTreeSet::new();
     for id in order {
         let above = parents[&id].clone();
@@ -214,7 +214,7 @@ mod tests {
         Tree::read(&path, &Classes::of(&labels))
     }
 
-    /// Names by their depth.
+    /// Writes the names with their depth.
     fn drawn(branch: &Branch, depth: usize, out: &mut String) {
         for b in &branch.below {
             let class = b.class.map_or(String::new(), |c| format!("={c}"));
@@ -232,7 +232,7 @@ mod tests {
             let tree = read(name, text).unwrap();
             let mut out = String::new();
             drawn(&tree.root, 0, &mut out);
-            // One way down: thing, animal and cat are passed over.
+            // Branches with one child are left out: thing, animal, cat.
             assert_eq!(out, format!("mammal -{tabby}=0 -beagle=1 not in the tree -teapot=2 "));
             assert_eq!((tree.missing(), &tree.json()["below"][0]["count"]), (1, &json!(2)));
         }

@@ -1,4 +1,4 @@
-//! Trials: the answers of subjects for images, from a session's file, a table of a published experiment, or a list in a script.
+//! Trials: subjects' answers about images, from a session's log, a table of a published experiment, or a list in a script.
 
 use super::log::{Tag, parse, standing, tags};
 use crate::data::pattern::matching;
@@ -9,39 +9,39 @@ use crate::regular;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// One subject's answer for one image.
+/// A subject's answer about one image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trial {
-    /// Who.
+    /// The subject.
     pub subject: String,
-    /// The image, as its file names it.
+    /// The image's name in its file.
     pub image: String,
-    /// The classes guessed, the first guess first; none for a skipped image or a missing response.
+    /// The guessed classes in order; empty for a skipped image or a missing response.
     pub guesses: Vec<String>,
-    /// Seconds.
+    /// The time to answer, seconds.
     pub time_s: Option<f64>,
-    /// The right class, where the table says it.
+    /// The right class, where the table has it.
     pub label: Option<String>,
 }
 
-/// Trials, and the kinds that reviewers gave to the errors among them.
+/// Trials, and reviewers' kinds of the errors among them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trials {
-    /// In the order of their file.
+    /// The trials in the order of their file.
     pub all: Vec<Trial>,
     /// The kinds of errors.
     pub tags: Vec<Tag>,
 }
 
-/// Where trials come from, as an option gives it.
+/// The source of trials, as given in an option.
 #[derive(Clone, Debug, Default)]
 pub enum Labels {
     /// None.
     #[default]
     None,
-    /// A session's .jsonl, or a table as .csv; a pattern such as `labels-*.jsonl` means several.
+    /// A session's .jsonl or a .csv table; a pattern such as `labels-*.jsonl` stands for several files.
     File(PathBuf),
-    /// Rows of a script: maps with `labeller`, `image`, `guesses`, and perhaps `time_s`, `label`.
+    /// Rows of a script: maps with `labeller`, `image`, `guesses`, and optionally `time_s`, `label`.
     Rows(Vec<BTreeMap<String, Value>>),
 }
 
@@ -76,7 +76,7 @@ impl Param for Labels {
     }
 }
 
-/// The columns that a table may have, and the names by which they are known.
+/// The columns of a table, and the names by which each is recognised.
 const COLUMNS: [(&str, &[&str]); 5] = [
     ("labeller", &["labeller", "labeler", "subject", "subj", "participant", "annotator", "worker"]),
     ("image", &["image", "imagename", "image_id", "file", "filename", "path"]),
@@ -85,7 +85,7 @@ const COLUMNS: [(&str, &[&str]); 5] = [
     ("label", &["label", "truth", "category"]),
 ];
 
-/// The meaning of a table's columns.
+/// A map from trials' fields to a table's columns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns(pub BTreeMap<String, String>);
 
@@ -110,10 +110,10 @@ impl Param for Columns {
 }
 
 impl Trials {
-    /// The trials that an option names.
+    /// Reads the trials that an option refers to.
     ///
     /// # Errors
-    /// Where there are none, or they cannot be read.
+    /// Where there are none or they cannot be read.
     pub fn of(labels: &Labels, columns: &Columns) -> Result<Self> {
         let trials = match labels {
             Labels::None => {
@@ -130,10 +130,10 @@ impl Trials {
         Ok(trials)
     }
 
-    /// The trials in a file, or in all files that a pattern matches.
+    /// Reads the trials in a file, or in all files that match a pattern.
     ///
     /// # Errors
-    /// Where one cannot be read.
+    /// Where a file cannot be read.
     pub fn read(path: &Path, columns: &Columns) -> Result<Self> {
         let text = path.to_string_lossy();
         if !path.exists() && text.contains(['*', '?', '[']) {
@@ -168,7 +168,7 @@ impl Trials {
         Ok(Trials { all: all.collect(), tags: tags(&entries).into_iter().cloned().collect() })
     }
 
-    /// Who answered, in the order in which they first did.
+    /// The subjects, in the order of their first trials.
     pub fn subjects(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         for trial in &self.all {
@@ -216,7 +216,7 @@ fn table(bytes: &[u8], columns: &Columns) -> Result<Vec<Trial>> {
     reader.records().map(|r| r.map(trial).map_err(damaged)).collect()
 }
 
-/// A guess, unless it says that there was none.
+/// A guess; none where the text says that there was none.
 fn given(text: &str) -> Option<String> {
     let text = text.trim();
     (!matches!(text.to_ascii_lowercase().as_str(), "" | "na" | "nan" | "none")).then(|| text.to_string())

@@ -12,7 +12,7 @@ use crate::subject::{Input, Prepared};
 use crate::tensor::tensor;
 
 /// The smallest score of a box that average precision counts, as is usual.
-const LEAST: f64 = 0.001;
+const MIN_SCORE: f64 = 0.001;
 
 /// Detectors.
 pub trait Detect {
@@ -90,7 +90,7 @@ impl Detect for Model {
     fn average_precision(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
         let mut card = self.card().clone();
         if let Some(boxes) = &mut card.boxes {
-            boxes.score = boxes.score.min(LEAST);
+            boxes.score = boxes.score.min(MIN_SCORE);
         }
         let detector = Detector::new(&self.with_card(card))?;
         let (mut truth, mut found) = (Vec::new(), Vec::new());

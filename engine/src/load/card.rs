@@ -1,7 +1,8 @@
 //! The card of a loaded net: preprocessing, classes, outputs and boxes, from the file, the files beside it, and the options.
 
 use super::options::{Boxes, Labels, LoadOptions};
-use super::photos::{self, Sidecar};
+use super::photos;
+use super::sidecar::Sidecar;
 use super::{LoadRequest, fetch, labels};
 use crate::data::Orientation;
 use crate::data::preprocess::Preprocess;

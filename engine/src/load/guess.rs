@@ -4,7 +4,8 @@
 use super::onnx::{self, Inlet};
 use super::options::LoadOptions;
 use super::own_scaling::{OwnScaling, Range};
-use super::photos::{self, Sidecar};
+use super::photos;
+use super::sidecar::Sidecar;
 use crate::data::preprocess::{Preprocess, Size};
 use crate::error::{Error, Result};
 use crate::model::Model;

@@ -3,7 +3,7 @@
 
 use super::configs::{self, Reading};
 use super::labels::read_text;
-use super::photos::Sidecar;
+use super::sidecar::Sidecar;
 use crate::data::preprocess::{Order, Preprocess, Resize, Size};
 use crate::error::Result;
 use serde_json::Value;

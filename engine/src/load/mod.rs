@@ -15,10 +15,13 @@ pub mod options;
 mod own_scaling;
 pub mod photos;
 pub mod pickle;
+mod presets;
 pub mod published;
+mod sidecar;
 mod state_dict;
 pub mod tensors;
 pub mod torch;
+mod weight_file;
 pub mod zoo;
 
 use std::path::Path;
@@ -33,8 +36,8 @@ use crate::shapes::net as shapes;
 
 pub use card::labelled;
 pub use options::{Labels, Layout, LoadOption, LoadOptions, OPTIONS, PerChannel};
-pub use photos::PRESETS;
-use photos::Sidecar;
+pub use presets::PRESETS;
+use sidecar::Sidecar;
 
 /// The nets that need no file: what each is.
 pub const EMBEDDED: [(&str, &str); 2] = [

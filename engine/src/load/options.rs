@@ -1,6 +1,6 @@
 //! The options of `load_model` as data: scripts, flags of the command line, the reference and completion read them here.
 
-use super::PRESETS;
+use super::presets::PRESETS;
 use super::zoo::HeadActivation;
 use crate::data::Interpolation;
 use crate::data::preprocess::{Crop, Order, Resize, Rounding, Size};

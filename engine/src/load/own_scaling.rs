@@ -53,10 +53,10 @@ struct AffineChannels {
 }
 
 /// The share of its value by which a factor may vary over positions and still count as one factor.
-const VARIES: f64 = 0.1;
+const MAX_RELATIVE_SPREAD: f64 = 0.1;
 
 /// What rounded constants may add to a bound.
-const SLACK: f64 = 1e-4;
+const ROUNDING_SLACK: f64 = 1e-4;
 
 impl AffineChannels {
     fn of_photo(channels: usize) -> Self {
@@ -111,7 +111,7 @@ impl AffineChannels {
             let reach = own().map(|v| (v - mean).abs()).fold(0.0, f64::max);
             match reach == 0.0 {
                 true => own().next(),
-                false => (vary || reach <= VARIES * mean.abs()).then_some(mean),
+                false => (vary || reach <= MAX_RELATIVE_SPREAD * mean.abs()).then_some(mean),
             }
         });
         let means = means.collect::<Option<Vec<f64>>>()?;
@@ -123,7 +123,7 @@ impl AffineChannels {
         let keeps = |most: f64| {
             self.all.iter().all(|e| {
                 let ends = [e.shift, e.factor * most + e.shift];
-                ends.iter().all(|v| (low - SLACK..=high + SLACK).contains(v))
+                ends.iter().all(|v| (low - ROUNDING_SLACK..=high + ROUNDING_SLACK).contains(v))
             })
         };
         let said = match (self.is_plain(), low, high) {

@@ -2,48 +2,16 @@
 //! of these decides.
 
 use super::options::LoadOptions;
+use super::presets::preset;
+use super::sidecar::Sidecar;
 use super::{configs, metadata, onnx};
-use crate::data::preprocess::{Order, Preprocess, Resize, Size};
+use crate::data::preprocess::{Preprocess, Resize, Size};
 use crate::error::{Error, Result};
 use crate::limits::TEXT;
 use crate::model::Card;
 use crate::regular;
 use serde_json::Value;
 use std::path::Path;
-
-/// The names of the presets.
-pub const PRESETS: [&str; 5] = ["imagenet", "caffe", "tf", "inception", "raw"];
-
-/// A usual way of preprocessing for an input of `size`.
-///
-/// "imagenet": torchvision's mean and deviation of pixels in 0 to 1; "caffe": BGR minus the mean of pixels in 0 to 255;
-/// "tf" and "inception": pixels in -1 to 1; "raw": pixels as they are, 0 to 255. Nets that see grey take the mean of the
-/// channels' values.
-///
-/// # Errors
-/// Where the net takes no photos, or there is no such preset.
-pub fn preset(name: &str, size: Size, channels: usize) -> Result<Preprocess> {
-    let base = Preprocess { resize: Resize::Auto, ..Preprocess::new(size, channels)? };
-    let spread = |values: [f32; 3]| match channels {
-        1 => vec![values.iter().sum::<f32>() / 3.0],
-        _ => values.to_vec(),
-    };
-    let made = match name {
-        "imagenet" => Preprocess { mean: spread([0.485, 0.456, 0.406]), std: spread([0.229, 0.224, 0.225]), ..base },
-        "caffe" => Preprocess {
-            order: Order::Bgr,
-            scale: 1.0,
-            mean: spread([103.939, 116.779, 123.68]),
-            std: spread([1.0; 3]),
-            ..base
-        },
-        "tf" | "inception" => Preprocess { scale: 1.0, mean: spread([127.5; 3]), std: spread([127.5; 3]), ..base },
-        "raw" => Preprocess { scale: 1.0, mean: spread([0.0; 3]), std: spread([1.0; 3]), ..base },
-        other => return Err(Error::not_found(format!("no preset `{other}`")).hint(PRESETS.join(", "))),
-    };
-    made.check()?;
-    Ok(made)
-}
 
 /// The `known` preprocessing with the options applied one by one; where none is known and an option says anything of it, a new
 /// one for the net's own input (channels, height, width). And the assumptions, for a note.
@@ -131,17 +99,6 @@ fn unsaid(made: &Preprocess, options: &LoadOptions) -> Option<String> {
             left.join(" and ")
         )
     })
-}
-
-/// Preprocessing and labels from the files beside a net or from its own metadata.
-#[derive(Clone, Debug, Default)]
-pub struct Sidecar {
-    /// How photos become its input.
-    pub preprocess: Option<Preprocess>,
-    /// The names of its outputs.
-    pub labels: Option<Vec<String>>,
-    /// Which file said what.
-    pub notes: Vec<String>,
 }
 
 /// Preprocessing and labels from the metadata of the file `net`, then from `preprocessor_config.json`, `config.json` and

@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use std::collections::BTreeMap;
 
 /// Blocks of an array with digests of their own, at most.
-const BLOCKS: usize = 64;
+const MAX_BLOCKS: usize = 64;
 
 /// Numbers with their type and shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +102,7 @@ impl Array {
 
 /// Values in a block of an array of `n` values.
 fn block_of(n: usize) -> usize {
-    n.div_ceil(BLOCKS).max(1)
+    n.div_ceil(MAX_BLOCKS).max(1)
 }
 
 /// Blocks of an array of `n` values.

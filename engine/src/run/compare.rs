@@ -4,16 +4,16 @@
 use super::array::Array;
 use super::inputs::digest_prefix;
 use super::output::{Content, RunOutput, Stats, sketch};
-use super::rule::Rule;
+use super::rule::CompareRule;
 use crate::error::Result;
 use base64::Engine as _;
 use serde::Serialize;
 use std::fmt;
 
 /// Tolerance on another engine or class of numerics: the mean difference of the small pictures of two images, of 255.
-const SHADES: f64 = 4.0;
+const MEAN_SHADE_TOLERANCE: f64 = 4.0;
 /// Tolerances there for numbers within texts, which are rounded.
-const SAID: Rule = Rule::Close { absolute: 2e-3, relative: 5e-2 };
+const TEXT_NUMBER_RULE: CompareRule = CompareRule::Close { absolute: 2e-3, relative: 5e-2 };
 
 /// A difference between a locked output and a new one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,16 +77,16 @@ pub fn compare(
     elsewhere: bool,
 ) -> Result<Option<Difference>> {
     let rule = rule_of(entry, elsewhere);
-    if rule == Rule::Ignore || entry.blake3 == new.blake3 {
+    if rule == CompareRule::Ignore || entry.blake3 == new.blake3 {
         return Ok(None);
     }
-    let by_bits = rule == Rule::Bits && !elsewhere;
+    let by_bits = rule == CompareRule::Bits && !elsewhere;
     let found = by_content(entry, whole, new, &content()?, (rule, elsewhere))?;
     Ok(found.or_else(|| by_bits.then(|| other_digest(entry, new))))
 }
 
 /// How an output is compared here, or `elsewhere`: with another engine or kind of processor than the lock's.
-pub fn rule_of(entry: &RunOutput, elsewhere: bool) -> Rule {
+pub fn rule_of(entry: &RunOutput, elsewhere: bool) -> CompareRule {
     entry.elsewhere.filter(|_| elsewhere).unwrap_or(entry.rule)
 }
 
@@ -100,17 +100,17 @@ fn by_content(
     whole: Option<&Content>,
     new: &RunOutput,
     content: &Content,
-    (rule, elsewhere): (Rule, bool),
+    (rule, elsewhere): (CompareRule, bool),
 ) -> Result<Option<Difference>> {
     let name = &entry.name;
-    let by_bits = rule == Rule::Bits && !elsewhere;
+    let by_bits = rule == CompareRule::Bits && !elsewhere;
     Ok(match content {
         Content::Array(array) => {
             if entry.shape.as_ref() != Some(&array.shape) || entry.dtype.as_ref() != Some(&array.dtype) {
                 return Ok(Some(other_form(entry, array)));
             }
             let rule = match &entry.stats {
-                Some(stats) if rule == Rule::Bits && elsewhere => Rule::elsewhere(stats.magnitude()),
+                Some(stats) if rule == CompareRule::Bits && elsewhere => CompareRule::elsewhere(stats.magnitude()),
                 _ => rule,
             };
             arrays(entry, whole, array, rule)?
@@ -124,7 +124,7 @@ fn by_content(
             match locked {
                 Some(locked) if by_bits => line(name, locked, text, |a, b| a == b),
                 Some(locked) => {
-                    let rule = if rule == Rule::Bits { SAID } else { rule };
+                    let rule = if rule == CompareRule::Bits { TEXT_NUMBER_RULE } else { rule };
                     line(name, locked, text, |a, b| alike(a, b, rule))
                 }
                 None if elsewhere => None,
@@ -148,7 +148,7 @@ fn other_form(entry: &RunOutput, array: &Array) -> Difference {
     Difference::said(&entry.name, format!("{locked} was locked, {} was found", form(&array.dtype, &array.shape)))
 }
 
-fn arrays(entry: &RunOutput, whole: Option<&Content>, array: &Array, rule: Rule) -> Result<Option<Difference>> {
+fn arrays(entry: &RunOutput, whole: Option<&Content>, array: &Array, rule: CompareRule) -> Result<Option<Difference>> {
     let name = &entry.name;
     let differs = |locked: f64, found: f64| !within(array, rule, locked, found);
     if let Some(Content::Array(locked)) = whole {
@@ -158,7 +158,7 @@ fn arrays(entry: &RunOutput, whole: Option<&Content>, array: &Array, rule: Rule)
     let kept = entry.kept()?;
     let found = kept.iter().find(|(i, v)| array.values.get(*i).is_none_or(|f| differs(*v, *f)));
     let all = kept.len() == array.values.len();
-    if all || rule != Rule::Bits {
+    if all || rule != CompareRule::Bits {
         let value = found.filter(|(i, _)| *i < array.values.len());
         return Ok(match value {
             Some((i, v)) => Some(Difference::at(name, array, *i, *v)),
@@ -188,7 +188,7 @@ fn arrays(entry: &RunOutput, whole: Option<&Content>, array: &Array, rule: Rule)
 }
 
 /// For arrays of which only some values are known: whether the statistics prove that others differ.
-fn spread(entry: &RunOutput, array: &Array, rule: Rule) -> Option<Difference> {
+fn spread(entry: &RunOutput, array: &Array, rule: CompareRule) -> Option<Difference> {
     let (locked, found) = (entry.stats.as_ref()?, Stats::of(&array.values));
     if locked.not_finite != found.not_finite {
         let how = format!("{} values that are not finite were locked, {} found", locked.not_finite, found.not_finite);
@@ -208,17 +208,17 @@ fn spread(entry: &RunOutput, array: &Array, rule: Rule) -> Option<Difference> {
 }
 
 /// Whether two values count as the same under `rule`. Values that are not a number are the same as each other.
-fn within(array: &Array, rule: Rule, locked: f64, found: f64) -> bool {
+fn within(array: &Array, rule: CompareRule, locked: f64, found: f64) -> bool {
     if locked.is_nan() || found.is_nan() {
         return locked.is_nan() && found.is_nan();
     }
     match rule {
-        Rule::Bits => locked.to_bits() == found.to_bits(),
-        Rule::Ulp(n) => array.steps(locked, found) <= n,
-        Rule::Close { absolute, relative } => {
+        CompareRule::Bits => locked.to_bits() == found.to_bits(),
+        CompareRule::Ulp(n) => array.steps(locked, found) <= n,
+        CompareRule::Close { absolute, relative } => {
             locked == found || (found - locked).abs() <= absolute + relative * locked.abs()
         }
-        Rule::Ignore => true,
+        CompareRule::Ignore => true,
     }
 }
 
@@ -232,7 +232,8 @@ fn pictures(entry: &RunOutput, image: &crate::data::Image) -> Option<Difference>
     let found = sketch(image);
     let sum: f64 = kept.iter().zip(&found).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
     let mean = sum / found.len().max(1) as f64;
-    (mean > SHADES).then(|| Difference::said(&entry.name, format!("the picture is {mean:.1} of 255 away")))
+    (mean > MEAN_SHADE_TOLERANCE)
+        .then(|| Difference::said(&entry.name, format!("the picture is {mean:.1} of 255 away")))
 }
 
 /// The first line that is not as it was.
@@ -254,7 +255,7 @@ fn line(name: &str, locked: &str, found: &str, same: impl Fn(&str, &str) -> bool
 }
 
 /// Whether two texts are the same but for their numbers, and those are close.
-fn alike(a: &str, b: &str, rule: Rule) -> bool {
+fn alike(a: &str, b: &str, rule: CompareRule) -> bool {
     let (a, b) = (words(a), words(b));
     let array = Array { dtype: "<f8".into(), shape: Vec::new(), values: Vec::new() };
     a.len() == b.len()

@@ -2,7 +2,7 @@
 //! or values), and a forged one need not say the same both times.
 
 use super::array::{Array, blocks_of, numbers, width};
-use super::output::{RunOutput, SKETCHED, Stats, TEXT};
+use super::output::{MAX_KEPT_TEXT_BYTES, RunOutput, SKETCH_BYTES, Stats};
 use super::record::Record;
 use crate::data::npy;
 use crate::digest::digest;
@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use std::collections::BTreeSet;
 
 /// The relative error that a mean or a standard deviation may have which another version summed in another order.
-const SUMMED: f64 = 1e-9;
+const SUMMATION_TOLERANCE: f64 = 1e-9;
 
 impl Record {
     /// The first thing in which the record contradicts itself: the output, file or net, and how; nothing where it agrees with itself.
@@ -66,7 +66,7 @@ impl RunOutput {
 
     fn odd_text(&self) -> Option<String> {
         let Some(text) = &self.text else {
-            return (self.bytes <= TEXT as u64).then(|| "the text is short and is not there".into());
+            return (self.bytes <= MAX_KEPT_TEXT_BYTES as u64).then(|| "the text is short and is not there".into());
         };
         let same = text.len() as u64 == self.bytes && digest(text.as_bytes()) == self.blake3;
         (!same).then(|| "its text is not the one of its digest".into())
@@ -75,7 +75,7 @@ impl RunOutput {
     fn odd_image(&self) -> Option<String> {
         let whole = matches!(self.shape.as_deref(), Some([rows, columns, 3]) if *rows > 0 && *columns > 0);
         let small = self.values.as_ref().filter(|values| values.every == 0).and_then(|_| self.raw());
-        let fits = whole && small.is_some_and(|small| small.len() == SKETCHED);
+        let fits = whole && small.is_some_and(|small| small.len() == SKETCH_BYTES);
         (!fits).then(|| "its shape or its small picture is no image's".into())
     }
 
@@ -173,7 +173,7 @@ impl Stats {
     pub fn fits(&self, of: &Stats) -> bool {
         let magnitude = of.magnitude();
         let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
-            (Some(a), Some(b)) => (a - b).abs() <= SUMMED * magnitude,
+            (Some(a), Some(b)) => (a - b).abs() <= SUMMATION_TOLERANCE * magnitude,
             (a, b) => a.is_none() && b.is_none(),
         };
         (self.min, self.max, self.not_finite) == (of.min, of.max, of.not_finite)
@@ -193,7 +193,7 @@ impl Stats {
             let none = (self.min, self.max, self.mean, self.std) == (None, None, None, None);
             return none && self.not_finite == n;
         };
-        let room = SUMMED * self.magnitude();
+        let room = SUMMATION_TOLERANCE * self.magnitude();
         let mean = self.mean.is_none_or(|mean| (min - room..=max + room).contains(&mean));
         let std = self.std.is_none_or(|std| (0.0..=(max - min) / 2.0 + room).contains(&std));
         self.not_finite < n && finite.clone().all(|v| (min..=max).contains(v)) && mean && std

@@ -26,7 +26,7 @@ pub struct Finished {
     /// The record of it.
     pub record: Record,
     /// The artifacts that it showed, in order.
-    pub shown: Vec<Shown>,
+    pub shown: Vec<ShownRecord>,
     /// The names of the outputs that `save` wrote, in order.
     pub saved: Vec<String>,
     /// What it showed, as parts of a report: HTML.
@@ -57,7 +57,7 @@ pub struct Finished {
 
 /// An artifact that a run showed, as `run.json` has it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Shown {
+pub struct ShownRecord {
     /// Its title.
     pub title: String,
     /// The settings that made it: probe, subject, input.
@@ -83,10 +83,10 @@ pub struct ArrayDigest {
     pub blake3: String,
 }
 
-impl Shown {
+impl ShownRecord {
     /// The entry of `artifact` in `run.json`; the digests of its arrays are added later.
     pub fn of(artifact: &Artifact) -> Self {
-        Shown {
+        ShownRecord {
             title: artifact.title.clone(),
             settings: artifact.manifest.clone(),
             figure: None,

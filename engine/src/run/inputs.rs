@@ -14,7 +14,7 @@ use std::path::Path;
 /// An input file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Input {
+pub struct InputFile {
     /// As the script names it, relative to the script's folder; `sample:NAME` for a sample image.
     pub path: String,
     /// BLAKE3 of its bytes, hexadecimal; of a sample image, of its pixels.
@@ -71,7 +71,7 @@ impl Pinned {
     }
 }
 
-impl Input {
+impl InputFile {
     /// The file at `full`, which the script calls `path`. Where the run read it whole, it is not read again
     /// ([`crate::reads`]); else its bytes are read once, for the digest and for what they hold.
     ///
@@ -92,23 +92,23 @@ impl Input {
             && (content.is_some() || small.is_none())
         {
             let content = content.or_else(|| weights_in(&extension, full));
-            return Ok(Input { path, blake3, bytes, content, license: None });
+            return Ok(InputFile { path, blake3, bytes, content, license: None });
         }
         if let Some(content) = small {
             let raw = regular::read(full, |_| Ok(()))?;
             let (blake3, bytes) = (digest(&raw), raw.len() as u64);
-            return Ok(Input { path, blake3, bytes, content: content(&raw), license: None });
+            return Ok(InputFile { path, blake3, bytes, content: content(&raw), license: None });
         }
         let Digested { blake3, bytes, .. } = Digested::read(&path, full)?;
         let content = weights_in(&extension, full);
-        Ok(Input { path, blake3, bytes, content, license: None })
+        Ok(InputFile { path, blake3, bytes, content, license: None })
     }
 
     /// An image that is known by a name.
     pub fn sample(name: &str, image: &Image) -> Self {
         let blake3 = digest(image.pixels());
         let content = Some(image.content_digest());
-        Input { path: format!("sample:{name}"), blake3, bytes: image.pixels().len() as u64, content, license: None }
+        InputFile { path: format!("sample:{name}"), blake3, bytes: image.pixels().len() as u64, content, license: None }
     }
 
     /// How a file that should be this one differs from it, if it does.
@@ -119,7 +119,7 @@ impl Input {
         if !full.is_file() {
             return Err(Error::not_found(format!("`{}` is not there", self.path)));
         }
-        let now = Input::read(&self.path, full)?;
+        let now = InputFile::read(&self.path, full)?;
         if now.blake3 == self.blake3 {
             return Ok(None);
         }
@@ -169,12 +169,12 @@ mod tests {
         bmp.extend([0u8; 24]);
         (0..2).for_each(|_| bmp.extend([9, 8, 7, 9, 8, 7, 9, 8, 7, 0, 0, 0]));
         std::fs::write(&b, bmp).unwrap();
-        let locked = Input::read("a.png", &a).unwrap();
+        let locked = InputFile::read("a.png", &a).unwrap();
         assert_eq!(locked.difference(&a).unwrap(), None);
         assert!(locked.difference(&b).unwrap().unwrap().contains("what is in it is the same"));
         Image::filled(3, 2, [7, 8, 10]).unwrap().save_png(&a).unwrap();
         assert!(!locked.difference(&a).unwrap().unwrap().contains("the same"));
         assert!(locked.difference(&folder.path().join("c")).is_err());
-        assert_eq!(Input::sample("x", &image).content, locked.content);
+        assert_eq!(InputFile::sample("x", &image).content, locked.content);
     }
 }

@@ -8,7 +8,7 @@ use crate::regular;
 use std::path::Path;
 
 /// The version of the lock's form.
-const FORM: u32 = 1;
+const FORM_VERSION: u32 = 1;
 /// The JSON member with the version.
 const MEMBER: &str = "convscope_lock";
 
@@ -23,7 +23,7 @@ impl Record {
     pub fn text(&self) -> Result<String> {
         let mut value = serde_json::to_value(self).map_err(|e| Error::internal(e.to_string()))?;
         if let Some(members) = value.as_object_mut() {
-            members.insert(MEMBER.into(), FORM.into());
+            members.insert(MEMBER.into(), FORM_VERSION.into());
         }
         Ok(sealed(value))
     }
@@ -35,9 +35,9 @@ impl Record {
     pub fn read(text: &[u8]) -> Result<Self> {
         let mut value = unsealed(text)?;
         let form = value.as_object_mut().and_then(|members| members.shift_remove(MEMBER)).and_then(|f| f.as_u64());
-        if form != Some(u64::from(FORM)) {
+        if form != Some(u64::from(FORM_VERSION)) {
             let said = form.map_or("no lock".to_string(), |f| format!("a lock of form {f}"));
-            return Err(Error::unsupported(format!("{said}; this version reads form {FORM}")));
+            return Err(Error::unsupported(format!("{said}; this version reads form {FORM_VERSION}")));
         }
         serde_json::from_value(value).map_err(|e| Error::format(format!("a lock with other members: {e}")))
     }

@@ -16,10 +16,10 @@ pub mod rule;
 
 pub use array::Array;
 pub use compare::{Difference, compare};
-pub use finished::{Finished, Shown};
-pub use inputs::{Input, Pinned};
+pub use finished::{Finished, ShownRecord};
+pub use inputs::{InputFile, Pinned};
 pub use lock::Lock;
 pub use numerics::Numerics;
 pub use output::{Content, RunOutput};
 pub use record::{Engine, HubRequest, Record};
-pub use rule::{Rule, Rules};
+pub use rule::{CompareRule, CompareRules};

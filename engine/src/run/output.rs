@@ -2,7 +2,7 @@
 //! difference is.
 
 use super::array::{Array, numbers};
-use super::rule::Rule;
+use super::rule::CompareRule;
 use crate::data::{Image, npy};
 use crate::digest::digest;
 use crate::error::{Error, Result};
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Values of an array that are kept by default; of longer arrays evenly spaced values are kept.
-pub const KEPT: usize = 4096;
+pub const MAX_KEPT_VALUES: usize = 4096;
 /// Bytes of a text that is kept.
-pub(super) const TEXT: usize = 16 << 10;
+pub(super) const MAX_KEPT_TEXT_BYTES: usize = 16 << 10;
 /// Rows and columns of the small picture that is kept of an image.
-const SKETCH: usize = 16;
+const SKETCH_SIDE: usize = 16;
 /// Bytes of that picture.
-pub(super) const SKETCHED: usize = 3 * SKETCH * SKETCH;
+pub(super) const SKETCH_BYTES: usize = 3 * SKETCH_SIDE * SKETCH_SIDE;
 
 /// The whole content of an output.
 #[derive(Clone, Debug)]
@@ -60,10 +60,10 @@ pub struct RunOutput {
     /// Bytes of the file; of values that are in none, theirs.
     pub bytes: u64,
     /// How it is compared.
-    pub rule: Rule,
+    pub rule: CompareRule,
     /// How it is compared on another engine or kind of processor, where the script says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub elsewhere: Option<Rule>,
+    pub elsewhere: Option<CompareRule>,
     /// The type of an array's numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
@@ -151,17 +151,17 @@ fn numbered(array: &Array, kept: usize) -> RunOutput {
 }
 
 fn said(text: &str) -> RunOutput {
-    let kept = (text.len() <= TEXT).then(|| text.to_string());
+    let kept = (text.len() <= MAX_KEPT_TEXT_BYTES).then(|| text.to_string());
     RunOutput { kind: "text".into(), text: kept, ..RunOutput::default() }
 }
 
 /// The means of an image's colours in so many rows and columns.
 pub fn sketch(image: &Image) -> Vec<u8> {
     let (w, h) = (image.width(), image.height());
-    let mut out = Vec::with_capacity(SKETCHED);
-    let cut = |i: usize, n: usize| (i * n / SKETCH).min(n - 1)..((i + 1) * n).div_ceil(SKETCH).clamp(1, n);
-    for row in 0..SKETCH {
-        for column in 0..SKETCH {
+    let mut out = Vec::with_capacity(SKETCH_BYTES);
+    let cut = |i: usize, n: usize| (i * n / SKETCH_SIDE).min(n - 1)..((i + 1) * n).div_ceil(SKETCH_SIDE).clamp(1, n);
+    for row in 0..SKETCH_SIDE {
+        for column in 0..SKETCH_SIDE {
             let (mut sum, mut count) = ([0u64; 3], 0u64);
             for y in cut(row, h) {
                 for x in cut(column, w) {

@@ -1,7 +1,7 @@
 //! The one record of a run: what ran, on what, what it read and its outputs. `run.json` shows it, a lock is the record with its
 //! own digest ([`super::lock`]), and a run in another process hands it over ([`super::finished`]).
 
-use super::inputs::{Input, Pinned};
+use super::inputs::{InputFile, Pinned};
 use super::numerics::Numerics;
 use super::output::RunOutput;
 use crate::digest::Digested;
@@ -55,7 +55,7 @@ pub struct Record {
     /// The numbers of threads with which it was run, all with the same outputs.
     pub threads: Vec<usize>,
     /// The files that were read.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<InputFile>,
     /// The nets that were loaded.
     pub nets: Vec<Pinned>,
     /// The requests to the Hugging Face Hub, in order, also those after whose failure the script continued.

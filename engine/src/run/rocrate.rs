@@ -27,7 +27,7 @@ pub enum Role {
 
 /// A file in the crate.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct CrateEntry {
     /// Its role in the run.
     pub role: Role,
     /// What it is, in a line.
@@ -59,7 +59,7 @@ pub struct About {
 ///
 /// # Errors
 /// Where it has no JSON form: a defect.
-pub fn metadata(about: &About, lock: &Lock, files: &BTreeMap<String, Entry>) -> Result<String> {
+pub fn metadata(about: &About, lock: &Lock, files: &BTreeMap<String, CrateEntry>) -> Result<String> {
     let of = |roles: &[Role]| -> Vec<Value> {
         files.iter().filter(|(_, e)| roles.contains(&e.role)).map(|(path, _)| reference(&id(path))).collect()
     };
@@ -115,7 +115,7 @@ pub fn metadata(about: &About, lock: &Lock, files: &BTreeMap<String, Entry>) -> 
     Ok(text + "\n")
 }
 
-fn file(path: &str, entry: &Entry) -> Value {
+fn file(path: &str, entry: &CrateEntry) -> Value {
     let types = if entry.role == Role::Script { json!(["File", "SoftwareSourceCode"]) } else { json!("File") };
     let name = path.rsplit('/').next().unwrap_or(path);
     with(
@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn everything_that_is_named_is_described() {
-        let entry = |role| Entry { role, what: "x".into(), bytes: 3, blake3: "ab".into(), license: Some("MIT".into()) };
+        let entry =
+            |role| CrateEntry { role, what: "x".into(), bytes: 3, blake3: "ab".into(), license: Some("MIT".into()) };
         let files = [("files/é s.rhai", Role::Script), ("files/cat.png", Role::Input), ("outputs/a.npy", Role::Output)]
             .map(|(path, role)| (path.to_string(), entry(role)));
         let about = About { name: "s".into(), authors: vec!["A".into()], ..About::default() };

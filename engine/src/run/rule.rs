@@ -9,7 +9,7 @@ use std::str::FromStr;
 /// How an output is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Rule {
+pub enum CompareRule {
     /// The same bits.
     #[default]
     Bits,
@@ -26,16 +26,16 @@ pub enum Rule {
     Ignore,
 }
 
-impl Rule {
+impl CompareRule {
     /// The tolerance that replaces `bits` on another engine or kind of processor than the lock's, for numbers of at most this
     /// magnitude: sums in another order and fused operations change values by a few units in the last place, which propagates
     /// to a net's outputs.
-    pub fn elsewhere(magnitude: f64) -> Rule {
-        Rule::Close { absolute: 1e-3 * magnitude, relative: 1e-2 }
+    pub fn elsewhere(magnitude: f64) -> CompareRule {
+        CompareRule::Close { absolute: 1e-3 * magnitude, relative: 1e-2 }
     }
 }
 
-impl FromStr for Rule {
+impl FromStr for CompareRule {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -45,8 +45,8 @@ impl FromStr for Rule {
             )
         };
         match text.trim() {
-            "bits" => return Ok(Rule::Bits),
-            "ignore" => return Ok(Rule::Ignore),
+            "bits" => return Ok(CompareRule::Bits),
+            "ignore" => return Ok(CompareRule::Ignore),
             _ => {}
         }
         let (mut absolute, mut relative) = (0.0, 0.0);
@@ -55,28 +55,28 @@ impl FromStr for Rule {
             let tolerance =
                 || value.trim().parse::<f64>().ok().filter(|v| v.is_finite() && *v >= 0.0).ok_or_else(wrong);
             match name.trim() {
-                "ulp" if !text.contains(',') => return value.trim().parse().map(Rule::Ulp).map_err(|_| wrong()),
+                "ulp" if !text.contains(',') => return value.trim().parse().map(CompareRule::Ulp).map_err(|_| wrong()),
                 "atol" => absolute = tolerance()?,
                 "rtol" => relative = tolerance()?,
                 _ => return Err(wrong()),
             }
         }
-        Ok(Rule::Close { absolute, relative })
+        Ok(CompareRule::Close { absolute, relative })
     }
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for CompareRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rule::Bits => f.write_str("bits"),
-            Rule::Ulp(n) => write!(f, "ulp:{n}"),
-            Rule::Close { absolute, relative } => write!(f, "atol:{absolute:e},rtol:{relative:e}"),
-            Rule::Ignore => f.write_str("ignore"),
+            CompareRule::Bits => f.write_str("bits"),
+            CompareRule::Ulp(n) => write!(f, "ulp:{n}"),
+            CompareRule::Close { absolute, relative } => write!(f, "atol:{absolute:e},rtol:{relative:e}"),
+            CompareRule::Ignore => f.write_str("ignore"),
         }
     }
 }
 
-impl TryFrom<String> for Rule {
+impl TryFrom<String> for CompareRule {
     type Error = Error;
 
     fn try_from(text: String) -> Result<Self> {
@@ -84,26 +84,26 @@ impl TryFrom<String> for Rule {
     }
 }
 
-impl From<Rule> for String {
-    fn from(rule: Rule) -> String {
+impl From<CompareRule> for String {
+    fn from(rule: CompareRule) -> String {
         rule.to_string()
     }
 }
 
 /// How outputs are compared, by patterns over their names; the first pattern that matches is used.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rules(pub Vec<(String, Choice)>);
+pub struct CompareRules(pub Vec<(String, Choice)>);
 
 /// How an output is compared here, and on another engine or kind of processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Choice {
     /// With the same engine and numerics.
-    pub here: Rule,
+    pub here: CompareRule,
     /// With others; where absent, the tolerance that replaces `here`.
-    pub elsewhere: Option<Rule>,
+    pub elsewhere: Option<CompareRule>,
 }
 
-impl Rules {
+impl CompareRules {
     /// How the output called `name` is compared; `bits` where nothing is said.
     pub fn of(&self, name: &str) -> Choice {
         self.0.iter().find(|(pattern, _)| fits(pattern, name)).map(|(_, choice)| *choice).unwrap_or_default()
@@ -143,25 +143,25 @@ mod tests {
     #[test]
     fn rules_read_what_they_print() {
         for text in ["bits", "ignore", "ulp:4", "atol:1e-6,rtol:1e-5"] {
-            assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<CompareRule>().unwrap().to_string(), text);
         }
-        assert_eq!("rtol = 0.5".parse::<Rule>().unwrap(), Rule::Close { absolute: 0.0, relative: 0.5 });
+        assert_eq!("rtol = 0.5".parse::<CompareRule>().unwrap(), CompareRule::Close { absolute: 0.0, relative: 0.5 });
         for wrong in ["", "bit", "ulp:x", "ulp:-1", "atol:inf", "ulp:1,rtol:2", "rtol:-1"] {
-            let error = wrong.parse::<Rule>().unwrap_err();
+            let error = wrong.parse::<CompareRule>().unwrap_err();
             assert!(error.hint.is_some(), "{wrong}");
         }
     }
 
     #[test]
     fn the_first_pattern_that_fits_counts() {
-        let rules = Rules(vec![
-            ("*.npy".into(), Choice { here: Rule::Ulp(2), elsewhere: None }),
-            ("show/*/map".into(), Choice { here: Rule::Ignore, elsewhere: None }),
+        let rules = CompareRules(vec![
+            ("*.npy".into(), Choice { here: CompareRule::Ulp(2), elsewhere: None }),
+            ("show/*/map".into(), Choice { here: CompareRule::Ignore, elsewhere: None }),
         ]);
-        assert_eq!(rules.of("deep/a.npy").here, Rule::Ulp(2));
-        assert_eq!(rules.of("show/01-x/map").here, Rule::Ignore);
-        assert_eq!(rules.of("show/01-x/maps").here, Rule::Bits);
-        assert_eq!(rules.of("print").here, Rule::Bits);
+        assert_eq!(rules.of("deep/a.npy").here, CompareRule::Ulp(2));
+        assert_eq!(rules.of("show/01-x/map").here, CompareRule::Ignore);
+        assert_eq!(rules.of("show/01-x/maps").here, CompareRule::Bits);
+        assert_eq!(rules.of("print").here, CompareRule::Bits);
     }
 
     #[test]

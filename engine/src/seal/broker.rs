@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 
 /// The longest line of a request or an answer, bytes.
 #[cfg(unix)]
-const LINE: u64 = 1 << 16;
+const MAX_LINE_BYTES: u64 = 1 << 16;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +96,7 @@ impl Channel {
         let text = serde_json::to_string(want).map_err(|e| Error::internal(e.to_string()))? + "\n";
         self.stream.get_mut().write_all(text.as_bytes()).map_err(gone)?;
         let mut line = String::new();
-        self.stream.by_ref().take(LINE).read_line(&mut line).map_err(gone)?;
+        self.stream.by_ref().take(MAX_LINE_BYTES).read_line(&mut line).map_err(gone)?;
         let answer: Answer = serde_json::from_str(&line)
             .map_err(|_| Error::new(Kind::Io, "the process that started this one does not answer"))?;
         match (answer.error, answer.hint) {
@@ -131,7 +131,7 @@ impl Channel {
 pub fn answer(stream: std::os::unix::net::UnixStream, serve: impl Fn(Want) -> Result<String>) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    while stream.by_ref().take(LINE).read_line(&mut line).is_ok_and(|n| n > 0) {
+    while stream.by_ref().take(MAX_LINE_BYTES).read_line(&mut line).is_ok_and(|n| n > 0) {
         let given = match serde_json::from_str(&line) {
             Ok(want) => serve(want),
             Err(_) => Err(Error::format("a request that is none")),

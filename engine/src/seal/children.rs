@@ -13,7 +13,7 @@ static PARENT: AtomicU32 = AtomicU32::new(0);
 
 /// The number of requests to stop after which a process is killed.
 #[cfg(unix)]
-const PATIENCE: u32 = 3;
+const MAX_STOP_REQUESTS: u32 = 3;
 
 fn running() -> MutexGuard<'static, Vec<u32>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,7 +74,7 @@ fn interrupted() -> Error {
 
 #[cfg(unix)]
 fn signal(id: u32, asked: u32) {
-    let signal = if asked < PATIENCE { libc::SIGINT } else { libc::SIGKILL };
+    let signal = if asked < MAX_STOP_REQUESTS { libc::SIGINT } else { libc::SIGKILL };
     if let Ok(id) = libc::pid_t::try_from(id) {
         // SAFETY: kill reads two numbers. A process on the list has not been waited for, so that the number is still its own.
         unsafe { libc::kill(id, signal) };

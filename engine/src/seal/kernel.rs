@@ -13,7 +13,7 @@ use seccompiler::{
 use std::collections::BTreeMap;
 
 /// Files that the program itself reads while it runs: the memory that it uses and may use.
-const OWN: [&str; 4] =
+const OWN_FILES: [&str; 4] =
     ["/proc/self/status", "/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
 /// What is added to the numbers of calls in the x32 form.
@@ -22,7 +22,7 @@ const X32: i64 = 0x4000_0000;
 
 /// System calls that are refused: sockets; other programs; other processes; rights, owners and attributes of files, which
 /// landlock does not restrict; what processes of one machine share (its clock, its name, queues); and calls that would evade these.
-const REFUSED: &[libc::c_long] = &[
+const REFUSED_CALLS: &[libc::c_long] = &[
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_connect,
@@ -146,9 +146,9 @@ const OF_OTHERS: [libc::c_long; 9] = [
 const REQUESTS: [u64; 2] = [0x4008_6602, 0x401c_5820];
 
 /// The newest system call that was looked at: what came after it does not exist for a sealed process.
-const NEWEST: libc::c_long = 451;
+const NEWEST_CALL: libc::c_long = 451;
 /// How many numbers behind it are taken for calls.
-const NEWER: libc::c_long = 200;
+const NEWER_CALLS: libc::c_long = 200;
 
 /// Asks the kernel to enforce `bounds` for this thread and those that it starts; returns what it enforces.
 ///
@@ -174,7 +174,7 @@ fn files(bounds: &Bounds) -> Result<bool> {
         .map_err(|e| wrong(&e))?;
     let status = rules
         .add_rules(path_beneath_rules(&bounds.read, look))
-        .and_then(|rules| rules.add_rules(path_beneath_rules(OWN, AccessFs::ReadFile)))
+        .and_then(|rules| rules.add_rules(path_beneath_rules(OWN_FILES, AccessFs::ReadFile)))
         .and_then(|rules| rules.add_rules(path_beneath_rules(&bounds.write, change)))
         .and_then(|rules| rules.restrict_self())
         .map_err(|e| wrong(&e))?;
@@ -190,7 +190,7 @@ fn calls() -> Result<bool> {
         SeccompCondition::new(argument, length, op, value).map_err(|e| wrong(&e))
     };
     let rule = |conditions| SeccompRule::new(conditions).map_err(|e| wrong(&e));
-    let mut refused: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+    let mut refused: BTreeMap<i64, Vec<SeccompRule>> = REFUSED_CALLS.iter().map(|call| (*call, Vec::new())).collect();
     let process = SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64);
     refused.insert(libc::SYS_clone, vec![rule(vec![when(0, SeccompCmpArgLen::Qword, process, 0)?])?]);
     for call in OF_OTHERS {
@@ -199,7 +199,7 @@ fn calls() -> Result<bool> {
     }
     let asks = |request| rule(vec![when(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)?]);
     refused.insert(libc::SYS_ioctl, REQUESTS.into_iter().map(asks).collect::<Result<_>>()?);
-    let newer = (NEWEST + 1..=NEWEST + NEWER).chain([libc::SYS_clone3]);
+    let newer = (NEWEST_CALL + 1..=NEWEST_CALL + NEWER_CALLS).chain([libc::SYS_clone3]);
     let mut absent: BTreeMap<i64, Vec<SeccompRule>> = newer.map(|call| (call, Vec::new())).collect();
     // The same calls by their other numbers, for kernels that serve programs of 32-bit pointers.
     #[cfg(target_arch = "x86_64")]

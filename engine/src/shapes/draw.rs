@@ -1,7 +1,7 @@
 //! Draws a scene as pixels and mask. Edges are antialiased by the signed distance; the mask has the pixels whose centre lies
 //! inside the outline.
 
-use super::SIDE;
+use super::options::SIDE;
 use super::outline::squared_to_edge;
 use super::scene::{Colour, Fragment, Scene, Surface};
 use crate::data::image::Mask;

@@ -19,16 +19,13 @@ mod texture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use self::options::{Shapes, Span};
+pub use self::options::{SIDE, Shapes, Span};
 pub use self::outline::ShapeClass;
 pub use self::texture::Texture;
 use crate::data::dataset::{Dataset, Generator};
 use crate::data::image::{Attribute, Image};
 use crate::error::Result;
 use scene::Scene;
-
-/// Rows and columns of an image.
-pub const SIDE: usize = 64;
 
 /// The data set of these options. It holds no images in memory: each is drawn when it is read.
 ///

@@ -1,10 +1,12 @@
 //! The options of the generated data set.
 
-use super::SIDE;
 use super::outline::ShapeClass;
 use super::texture::Texture;
 use crate::error::{Error, Result};
 use crate::params::{Form, Param, Value, wrong_kind};
+
+/// Rows and columns of an image.
+pub const SIDE: usize = 64;
 
 crate::params! {
     /// Generated images (64 x 64 px) of textured shapes on a cluttered background, with known label, mask, box, parts and

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::SIDE;
-use super::options::{Shapes, Span};
+use super::options::{SIDE, Shapes, Span};
 use super::outline::{Point, ShapeClass};
 use super::texture::{Pattern, Texture};
 use crate::data::image::Attribute;

@@ -1,20 +1,20 @@
-//! Describes a figure in sentences made from its data, for readers who cannot see it: the alternative text of pictures in
-//! reports and notebooks, and the description in saved files.
+//! Alternative texts: a figure described in sentences from its data, for readers who cannot see it. Reports and notebooks carry
+//! them with pictures, saved files as their description.
 
 use super::artifact::{
     Artifact, Boxes, ClassMap, Cloud, Grid, Map, Mark, Matrix, Mosaic, Part, Pictures, Plot, Series, Style,
 };
-use super::field::Field;
-use super::figure::{is_said, part_title};
+use super::field::ValueGrid;
 use super::headline::headline;
+use super::part::{is_said, part_title};
 use super::table::short;
 use crate::error::Result;
 use crate::tensor::to_f32;
 
-/// The most characters; screen readers read all of it without a pause.
-const LONGEST: usize = 700;
-/// Names listed at most.
-const NAMED: usize = 6;
+/// The length of an alternative text, characters, at which it is cut; screen readers read it without a pause.
+const MAX_CHARACTERS: usize = 700;
+/// How many names are listed.
+const MAX_NAMES: usize = 6;
 
 /// The artifact's figure in sentences.
 pub fn alt(artifact: &Artifact) -> String {
@@ -31,21 +31,21 @@ pub fn alt(artifact: &Artifact) -> String {
     joined(&sentences)
 }
 
-/// A part in sentences, with its title where that of the artifact does not say it.
+/// A part in sentences, with its title where the artifact's title does not contain it.
 pub fn of_part(part: &Part, above: &str) -> String {
     let own = part_title(part);
     let title = if own.is_empty() || is_said(above, own) { String::new() } else { headline(own, true) };
     joined(&[title, said(part).unwrap_or_else(|e| e.message)])
 }
 
-/// Sentences one after another, each ended by a full stop, cut after [`LONGEST`] characters.
+/// Sentences in sequence, each with a full stop, cut at [`MAX_CHARACTERS`] characters.
 fn joined(sentences: &[String]) -> String {
     let ended = |s: &String| {
         let s = s.trim();
         if s.is_empty() || s.ends_with(['.', '!', '?']) { s.to_string() } else { format!("{s}.") }
     };
     let all = sentences.iter().map(ended).filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" ");
-    match all.char_indices().nth(LONGEST) {
+    match all.char_indices().nth(MAX_CHARACTERS) {
         None => all,
         Some((end, _)) => {
             let cut = all[..end].rfind(' ').unwrap_or(end);
@@ -77,7 +77,7 @@ fn map(map: &Map) -> Result<String> {
     if map.style == Style::Photo {
         return Ok("The photo".into());
     }
-    let field = Field::of(&map.values)?;
+    let field = ValueGrid::of(&map.values)?;
     let of = if map.label.is_empty() { String::new() } else { format!(" of {}", map.label) };
     let over = if map.photo.is_some() && map.style == Style::Overlay { ", also laid over the photo" } else { "" };
     let mut out = format!("Heat map{of}, {} by {} values{}{over}", field.rows, field.columns, range(&field.values));
@@ -88,7 +88,7 @@ fn map(map: &Map) -> Result<String> {
     Ok(out)
 }
 
-/// Where a point lies on a picture, in words; shares of its height and width.
+/// The position on a picture in words; from shares of its height and width.
 fn place([down, across]: [f64; 2]) -> &'static str {
     let third = |v: f64| ((v * 3.0) as usize).min(2);
     [
@@ -136,7 +136,7 @@ fn grid(grid: &Grid) -> Result<String> {
 }
 
 fn matrix(matrix: &Matrix) -> Result<String> {
-    let field = Field::of(&matrix.values)?;
+    let field = ValueGrid::of(&matrix.values)?;
     let mut out = format!("{} by {} values of {}{}", field.rows, field.columns, matrix.label, range(&field.values));
     if let Some((row, column)) = field.peak()
         && let (Some(of), Some(by)) = (matrix.rows.get(row), matrix.columns.get(column))
@@ -170,10 +170,10 @@ fn plot(plot: &Plot) -> String {
         let name = if several && !s.name.is_empty() { format!("{} ", s.name) } else { String::new() };
         format!("{name}{}", course(s, plot))
     });
-    format!("{kind} of {}{by}: {}", plot.y_label, each.take(NAMED).collect::<Vec<_>>().join("; "))
+    format!("{kind} of {}{by}: {}", plot.y_label, each.take(MAX_NAMES).collect::<Vec<_>>().join("; "))
 }
 
-/// How a series runs.
+/// The course of a series in words.
 fn course(series: &Series, plot: &Plot) -> String {
     let known: Vec<(f64, f64)> =
         series.x.iter().copied().zip(series.y.iter().copied()).filter(|(_, y)| y.is_finite()).collect();
@@ -219,12 +219,12 @@ fn percent(share: f64) -> String {
     format!("{} %", short((share * 1000.0).round() / 10.0))
 }
 
-/// Some of the names, and how many are left out.
+/// The first names, and how many are left out.
 fn list(names: impl Iterator<Item = String>) -> String {
     let names: Vec<String> = names.collect();
-    let mut shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > NAMED {
-        shown += &format!(" and {} more", names.len() - NAMED);
+    let mut shown = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > MAX_NAMES {
+        shown += &format!(" and {} more", names.len() - MAX_NAMES);
     }
     shown
 }

@@ -1,4 +1,4 @@
-//! The result of a probe: parts to show, arrays to compute with, notes to read, and the settings that made it.
+//! The result of a probe: its parts, its arrays, its notes, and the settings that made it.
 
 use super::Table;
 use super::look::Look;
@@ -12,43 +12,43 @@ use std::collections::BTreeMap;
 /// How numbers become colours.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
-    /// From low to high: probabilities, magnitudes. `None` is the data's own minimum or maximum.
+    /// From low to high: probabilities, magnitudes. `None` stands for the data's minimum or maximum.
     Sequential {
         /// The value of the darkest colour.
         low: Option<f64>,
         /// The value of the brightest colour.
         high: Option<f64>,
     },
-    /// From high to low, bright where values are small: scores that remain when a part is removed.
+    /// From high to low, bright where values are small: scores that remain after a part is removed.
     Falling {
         /// The value of the brightest colour.
         low: Option<f64>,
         /// The value of the darkest colour.
         high: Option<f64>,
     },
-    /// Around zero: signed maps; the bound is the largest magnitude where it is not given.
+    /// Around zero: signed maps. Unless given, the bound is the largest magnitude.
     Diverging {
         /// The magnitude of the strongest colours.
         bound: Option<f64>,
     },
-    /// Symmetric-log: asinh(v / c), c a hundredth of the largest magnitude; linear near zero, logarithmic beyond. From
-    /// zero up, or around zero where values of both signs occur. For values of very different size.
+    /// Symmetric logarithm: asinh(v / c), c a hundredth of the largest magnitude; linear near zero, logarithmic beyond. From zero,
+    /// or around zero where values have both signs. For values of very different magnitudes.
     SymmetricLog,
-    /// Each tile of a grid from zero to its own largest magnitude: shows patterns, hides sizes.
+    /// Each tile of a grid from zero to its own maximum: shows patterns, hides magnitudes.
     Each,
 }
 
 /// How a map is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Style {
-    /// By itself, beside the photo.
+    /// The map beside the photo.
     Alone,
-    /// Over the photo, transparent.
+    /// The map transparent over the photo.
     #[default]
     Overlay,
-    /// The map alone; its photo stands in a panel beside it. Without a label it has no colour bar of its own.
+    /// Only the map; its photo is in a panel beside it. Without a label it has no colour bar.
     Panel,
-    /// The photo alone, as large as the maps beside it.
+    /// Only the photo, as large as the maps beside it.
     Photo,
 }
 
@@ -65,17 +65,17 @@ pub struct Map {
     pub scale: Scale,
     /// The photo underneath.
     pub photo: Option<Image>,
-    /// Where the net's input lies on the photo.
+    /// The position of the net's input on the photo.
     pub placement: Option<Placement>,
-    /// The part of the net's input that the map covers, px: top, left, bottom, right; the whole where absent.
+    /// The part of the net's input that the map covers, px: top, left, bottom, right; all of it unless given.
     pub extent: Option<[f64; 4]>,
-    /// The net's input height and width, px.
+    /// The height and width of the net's input, px.
     pub input: [usize; 2],
     /// How it is drawn.
     pub style: Style,
 }
 
-/// A map of categories: which class is the most probable at each position.
+/// A map of categories, such as the most probable class at each position.
 #[derive(Clone, Debug)]
 pub struct ClassMap {
     /// What it shows.
@@ -97,24 +97,24 @@ pub struct ClassMap {
 /// One tile of a grid.
 #[derive(Clone, Debug)]
 pub struct Tile {
-    /// Under the tile.
+    /// The caption below the tile.
     pub caption: String,
-    /// Rows x columns, or 3 x rows x columns for a colour tile (drawn on the grid's scale, zero is grey).
+    /// Rows x columns, or 3 x rows x columns for a colour tile (on the grid's scale, where zero is grey).
     pub values: Tensor,
 }
 
-/// Tiles on one shared scale.
+/// Tiles on a common scale.
 #[derive(Clone, Debug)]
 pub struct Grid {
     /// What it shows.
     pub title: String,
     /// The tiles, row by row.
     pub tiles: Vec<Tile>,
-    /// Tiles in a row; near a square where absent.
+    /// The number of tiles in a row; unless given, such that the grid is nearly square.
     pub columns: Option<usize>,
     /// What a value means.
     pub label: String,
-    /// The scale that all tiles share.
+    /// The common scale.
     pub scale: Scale,
 }
 
@@ -142,22 +142,22 @@ pub struct Pictures {
     pub title: String,
     /// Pictures and captions, row by row.
     pub images: Vec<(Image, String)>,
-    /// Pictures in a row.
+    /// The number of pictures in a row.
     pub columns: Option<usize>,
 }
 
-/// A box on a photo.
+/// A box with a caption.
 #[derive(Clone, Debug)]
 pub struct Framed {
     /// Left, top, right, bottom in the photo's pixels.
     pub corners: [f64; 4],
-    /// What it is.
+    /// The caption.
     pub caption: String,
-    /// Its group, a number in [`Boxes::names`].
+    /// Its group, an index into [`Boxes::names`].
     pub group: usize,
 }
 
-/// Boxes on a photo, the surest first.
+/// Boxes on a photo, the most confident first.
 #[derive(Clone, Debug)]
 pub struct Boxes {
     /// What they show.
@@ -170,14 +170,14 @@ pub struct Boxes {
     pub names: Vec<String>,
 }
 
-/// What a series is drawn as.
+/// The form in which a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// A line through its points.
     Line,
-    /// A bar each.
+    /// A bar for each point.
     Bar,
-    /// A point each.
+    /// A dot for each point.
     Point,
 }
 
@@ -186,13 +186,13 @@ pub enum Mark {
 pub struct Series {
     /// Its name in the legend.
     pub name: String,
-    /// Places along x.
+    /// Positions along x.
     pub x: Vec<f64>,
     /// Values.
     pub y: Vec<f64>,
-    /// Lower and upper ends of error bars, one pair a point, or none.
+    /// Lower and upper ends of error bars, one pair for each point, or empty.
     pub bars: Vec<(f64, f64)>,
-    /// What it is drawn as.
+    /// The form in which it is drawn.
     pub mark: Mark,
 }
 
@@ -205,45 +205,45 @@ pub struct Plot {
     pub x_label: String,
     /// The y axis, with its unit.
     pub y_label: String,
-    /// Names of the places along x where they are categories: place i is the i-th name.
+    /// The names of positions along x where they are categories: position i has the i-th name.
     pub categories: Vec<String>,
     /// The series.
     pub series: Vec<Series>,
 }
 
-/// Points of a plane whose place matters and whose axes do not: an embedding.
+/// Points in the plane whose distances matter, not their coordinates: an embedding.
 #[derive(Clone, Debug, Default)]
 pub struct Cloud {
     /// What it shows.
     pub title: String,
     /// The points, y upwards.
     pub points: Vec<[f64; 2]>,
-    /// Each point's group, a number in `names`; beyond them: no group.
+    /// The group of each point, an index into `names`; a larger number is no group.
     pub groups: Vec<usize>,
     /// The groups' names.
     pub names: Vec<String>,
-    /// What is drawn in place of dots, one a point, or none.
+    /// Thumbnails drawn in place of dots, one for each point, or empty.
     pub thumbnails: Vec<Image>,
-    /// Points drawn with a ring around them, by number: the last ones, put in afterwards.
+    /// The points drawn with a ring: the last ones, which were placed afterwards.
     pub ringed: std::ops::Range<usize>,
-    /// The axes' names where they mean something.
+    /// The axes' names, where the axes have a meaning.
     pub axes: Option<[String; 2]>,
 }
 
-/// Many small pictures edge to edge, framed in their groups' colours; in HTML it can be zoomed.
+/// Many small pictures without gaps, framed in the colours of their groups; in HTML it can be zoomed.
 #[derive(Clone, Debug, Default)]
 pub struct Mosaic {
     /// What it shows.
     pub title: String,
     /// The pictures, row by row.
     pub images: Vec<Image>,
-    /// What each is.
+    /// The caption of each picture.
     pub captions: Vec<String>,
-    /// Each one's group, a number in `names`; beyond them: no group.
+    /// The group of each picture, an index into `names`; a larger number is no group.
     pub groups: Vec<usize>,
     /// The groups' names.
     pub names: Vec<String>,
-    /// Pictures in a row.
+    /// The number of pictures in a row.
     pub columns: usize,
 }
 
@@ -264,9 +264,9 @@ pub enum Part {
     VolumeMap(VolumeMap),
     /// Boxes on a photo.
     Boxes(Boxes),
-    /// Tiles on one scale.
+    /// Tiles on a common scale.
     Grid(Grid),
-    /// Values of pairs.
+    /// A matrix.
     Matrix(Matrix),
     /// Pictures.
     Pictures(Pictures),
@@ -276,7 +276,7 @@ pub enum Part {
     Plot(Plot),
     /// A text in Markdown.
     Text(String),
-    /// Artifacts side by side, in so many columns.
+    /// Artifacts side by side, in this number of columns.
     Figure(Vec<Artifact>, usize),
 }
 
@@ -285,24 +285,24 @@ pub enum Part {
 pub struct Artifact {
     /// Its title, one line.
     pub title: String,
-    /// What is shown.
+    /// The parts that are shown.
     pub parts: Vec<Part>,
-    /// The arrays behind it, as computed: never normalised.
+    /// The arrays as computed, never normalised.
     pub data: BTreeMap<String, Tensor>,
-    /// The name of the array that `.value` and `save(.., "x.npy")` mean.
+    /// The name of the array that `.value` and `save(.., "x.npy")` refer to.
     pub primary: String,
-    /// Caveats and findings, one sentence each, for the reader.
+    /// Caveats and findings, one sentence each.
     pub notes: Vec<String>,
-    /// False where the work was stopped early; the notes say how far it got.
+    /// False where the work ended early; a note says how far it got.
     pub complete: bool,
-    /// The settings that made it, as JSON: probe, subject, input.
+    /// The settings as JSON: probe, subject, input.
     pub manifest: serde_json::Value,
-    /// How its figure looks.
+    /// The look of its figure.
     pub look: Look,
 }
 
 impl Artifact {
-    /// Whether some part of it is a picture: not only tables and texts.
+    /// Whether a part is a picture, neither a table nor a text.
     pub fn is_drawn(&self) -> bool {
         self.parts.iter().any(|part| match part {
             Part::Table(..) | Part::Text(_) => false,
@@ -313,7 +313,7 @@ impl Artifact {
         })
     }
 
-    /// A complete artifact with a title and nothing in it.
+    /// A complete artifact with a title and without parts.
     pub fn new(title: impl Into<String>) -> Self {
         Artifact { title: title.into(), complete: true, ..Artifact::default() }
     }
@@ -324,7 +324,7 @@ impl Artifact {
         self
     }
 
-    /// Adds an array; the first added is the primary one.
+    /// Adds an array; the first one is the primary array.
     pub fn array(mut self, name: &str, tensor: Tensor) -> Self {
         if self.primary.is_empty() {
             self.primary = name.to_string();
@@ -345,7 +345,7 @@ impl Artifact {
         self
     }
 
-    /// Marks the artifact as stopped after `done` of `total` steps, where it was.
+    /// Marks the artifact as ended early, where `done` is less than `total`, in steps.
     pub fn reached(mut self, done: usize, total: usize) -> Self {
         if done < total {
             self.complete = false;
@@ -354,7 +354,7 @@ impl Artifact {
         self
     }
 
-    /// The same with a figure of this look; that of artifacts inside it follows.
+    /// Sets the figure's look, also for the artifacts inside.
     pub fn with_look(mut self, look: Look) -> Self {
         self.look = look;
         self
@@ -363,7 +363,7 @@ impl Artifact {
     /// The array called `name`.
     ///
     /// # Errors
-    /// Where there is none; the hint lists what there is.
+    /// Where there is none; the hint lists the names.
     pub fn array_named(&self, name: &str) -> Result<&Tensor> {
         self.data.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.data.keys().map(String::as_str).collect();
@@ -377,7 +377,7 @@ impl Artifact {
     /// The primary array.
     ///
     /// # Errors
-    /// Where the artifact holds none.
+    /// Where the artifact has no array.
     pub fn value(&self) -> Result<&Tensor> {
         if self.data.is_empty() {
             return Err(Error::not_found(format!("\"{}\" holds no array", self.title)));

@@ -1,5 +1,5 @@
-//! Colours of numbers and of categories, computed in OKLCH (Ottosson 2020) so that equal steps of a number look like
-//! equal steps: lightness rises evenly, hue turns on the way, and chroma is as high as sRGB allows.
+//! Colours of numbers and of categories, computed in OKLCH (Ottosson 2020) so that equal steps of a number look equal: lightness
+//! rises evenly, the hue changes on the way, and chroma is as high as sRGB allows.
 
 use super::artifact::Scale;
 use std::sync::LazyLock;
@@ -7,17 +7,17 @@ use std::sync::LazyLock;
 /// An sRGB colour.
 pub type Rgb = [u8; 3];
 
-/// What is not a number is drawn as a hatch of this and of [`NAN_LIGHT`]; no map holds such a colour.
+/// NaN is drawn as a hatch of this colour and [`NAN_LIGHT`]; no map has such a colour.
 pub const NAN: Rgb = [255, 0, 200];
 /// The lighter stripes of the hatch.
 pub const NAN_LIGHT: Rgb = [255, 170, 238];
-/// Where a panel holds no value.
+/// The colour of a panel where it has no value.
 pub const BLANK: Rgb = [238, 238, 238];
 
 static SEQUENTIAL: LazyLock<[Rgb; 256]> = LazyLock::new(|| {
     std::array::from_fn(|i| {
         let t = i as f64 / 255.0;
-        // The strongest chroma lies where sRGB has most of it, around red; both ends keep some.
+        // Chroma is highest where sRGB allows most, around red; both ends keep some.
         let chroma = if t < 0.5 { 0.05 + 0.38 * t } else { 0.24 - 0.24 * (t - 0.5) };
         oklch(0.12 + 0.82 * libm::pow(t, 0.92), chroma, 285.0 + 178.0 * t)
     })
@@ -32,7 +32,7 @@ static DIVERGING: LazyLock<[Rgb; 256]> = LazyLock::new(|| {
     })
 });
 
-/// Dark to bright by way of purple, red and orange; `t` is clamped to 0 to 1.
+/// Dark to bright through purple, red and orange; `t` is clamped to 0 to 1.
 pub fn sequential(t: f64) -> Rgb {
     SEQUENTIAL[step(t)]
 }
@@ -47,7 +47,7 @@ pub fn grey(t: f64) -> Rgb {
     [step(t) as u8; 3]
 }
 
-/// Colours that tell categories apart: twelve hues at alternating lightness, repeated beyond.
+/// Colours that distinguish categories: twelve hues at alternating lightness, repeated beyond.
 pub fn category(i: usize) -> Rgb {
     const HUES: [(f64, f64, f64); 12] = [
         (0.55, 0.17, 255.0),
@@ -67,7 +67,7 @@ pub fn category(i: usize) -> Rgb {
     oklch(l, c, h)
 }
 
-/// How many categories have a colour of their own.
+/// How many categories have distinct colours.
 pub const CATEGORIES: usize = 12;
 
 /// The hatch's colour at a pixel.
@@ -75,7 +75,7 @@ pub fn nan_at(x: usize, y: usize) -> Rgb {
     if ((x + y) / 4).is_multiple_of(2) { NAN } else { NAN_LIGHT }
 }
 
-/// `over` at opacity `alpha` over `under`.
+/// Blends `over` with opacity `alpha` over `under`.
 pub fn blend(under: Rgb, over: Rgb, alpha: f64) -> Rgb {
     std::array::from_fn(|c| (f64::from(under[c]) * (1.0 - alpha) + f64::from(over[c]) * alpha).round() as u8)
 }
@@ -84,7 +84,7 @@ fn step(t: f64) -> usize {
     (t.clamp(0.0, 1.0) * 255.0).round() as usize
 }
 
-/// The sRGB colour of an OKLCH one (hue in degrees), at the highest chroma up to `c` that sRGB holds.
+/// Converts OKLCH (hue in degrees) to sRGB, at the highest chroma up to `c` in the sRGB gamut.
 fn oklch(l: f64, c: f64, hue: f64) -> Rgb {
     let (mut low, mut high) = (0.0, c);
     if inside(linear(l, c, hue)) {
@@ -106,7 +106,7 @@ fn inside(rgb: [f64; 3]) -> bool {
     rgb.iter().all(|v| (-1e-6..=1.0 + 1e-6).contains(v))
 }
 
-/// Linear sRGB of an OKLCH colour, with the matrices of the definition.
+/// Converts OKLCH to linear sRGB, with the matrices of the definition.
 fn linear(lightness: f64, c: f64, hue: f64) -> [f64; 3] {
     let (a, b) = (c * libm::cos(hue.to_radians()), c * libm::sin(hue.to_radians()));
     let l = lightness + 0.396_337_777_4 * a + 0.215_803_757_3 * b;
@@ -136,12 +136,12 @@ pub struct Ramp {
 }
 
 /// The fraction of its largest magnitude up to which a symmetric-log ramp is about linear.
-const LINEAR: f64 = 0.01;
+const LINEAR_SHARE: f64 = 0.01;
 
 impl Ramp {
-    /// The ramp of `scale` for these values, of which only finite ones count. Where the scale leaves its upper end
-    /// open and `quantile` is given, the colours end at that quantile of the values (of their magnitudes if
-    /// diverging) so that a few extreme values do not darken all others.
+    /// The ramp of `scale` for these values; only finite ones count. Where the scale has no upper end and `quantile` is given, the
+    /// colours end at that quantile of the values (of their magnitudes where diverging), so that a few extreme values do not darken
+    /// all others.
     pub fn fit(scale: Scale, values: &[f32], quantile: Option<f64>) -> Self {
         let mut finite: Vec<f64> = values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)).collect();
         let end = |sorted: &[f64]| {
@@ -158,7 +158,7 @@ impl Ramp {
                     Scale::Sequential { low: Some(0.0), high: None }
                 };
                 let ramp = Ramp::fit(plain, values, None);
-                let linear = (scale == Scale::SymmetricLog).then_some(LINEAR * ramp.high.abs());
+                let linear = (scale == Scale::SymmetricLog).then_some(LINEAR_SHARE * ramp.high.abs());
                 Ramp { linear: linear.filter(|c| *c > 0.0), ..ramp }
             }
             Scale::Falling { low, high } => {
@@ -170,7 +170,7 @@ impl Ramp {
                 let mut first = low.unwrap_or_else(|| finite.first().copied().unwrap_or(0.0));
                 let mut last = high.unwrap_or_else(|| end(&finite).unwrap_or(first));
                 if last <= first {
-                    // All values are one: the scale then runs between zero and it, so that it still tells its size.
+                    // All values are equal: the scale runs from zero to the value, so that its colour shows its magnitude.
                     (first, last) = match low {
                         Some(low) => (low, low + if low == 0.0 { 1.0 } else { low.abs() }),
                         None if first == 0.0 => (0.0, 1.0),
@@ -190,24 +190,24 @@ impl Ramp {
         }
     }
 
-    /// Where a value lies between the ends, 0 to 1.
+    /// The position of a value between the ends, 0 to 1.
     pub fn place(&self, value: f64) -> f64 {
         let bent = |v: f64| self.linear.map_or(v, |c| libm::asinh(v / c));
         ((bent(value) - bent(self.low)) / (bent(self.high) - bent(self.low))).clamp(0.0, 1.0)
     }
 
-    /// How strong a value's colour is, 0 at the ramp's weak end (zero if diverging) and 1 at the other.
+    /// The strength of a value's colour: 0 at the ramp's weak end (zero where diverging), 1 at the other end.
     pub fn strength(&self, value: f64) -> f64 {
         let t = self.place(value);
         if self.diverging { (2.0 * t - 1.0).abs() } else { t }
     }
 
-    /// The colour of a value, or nothing for one that is not a number.
+    /// The colour of a value; none for NaN.
     pub fn colour(&self, value: f64) -> Option<Rgb> {
         (!value.is_nan()).then(|| self.at(self.place(value)))
     }
 
-    /// The colour at a place between the ends.
+    /// The colour at a position between the ends.
     pub fn at(&self, t: f64) -> Rgb {
         if self.diverging { diverging(t) } else { sequential(t) }
     }

@@ -1,5 +1,4 @@
-//! Rows and columns of numbers as pixels: sampling, their position on a photo, and remarks on their values that a figure must
-//! show.
+//! Rows and columns of numbers as pixels: sampling, their position on a photo, and remarks on their values that a figure shows.
 
 use super::artifact::{ClassMap, Map};
 use super::colour::{self, Ramp, Rgb};
@@ -11,20 +10,20 @@ use candle_core::Tensor;
 
 /// Numbers in rows and columns.
 #[derive(Clone, Debug)]
-pub struct Field {
-    /// Number of rows.
+pub struct ValueGrid {
+    /// The number of rows.
     pub rows: usize,
-    /// Number of columns.
+    /// The number of columns.
     pub columns: usize,
     /// The numbers, row by row.
     pub values: Vec<f32>,
 }
 
-impl Field {
-    /// The numbers of a tensor of rank 2, or of a higher rank whose leading axes are 1; a vector is one row.
+impl ValueGrid {
+    /// From a tensor of rank 2, or of a higher rank whose leading axes are 1; a vector is one row.
     ///
     /// # Errors
-    /// Where the tensor holds more than one map, or none.
+    /// Where the tensor is no single map.
     pub fn of(tensor: &Tensor) -> Result<Self> {
         let dims = tensor.dims();
         let (lead, plane) = dims.split_at(dims.len().saturating_sub(2));
@@ -36,11 +35,11 @@ impl Field {
         if lead.iter().any(|d| *d != 1) || rows * columns == 0 {
             return Err(Error::shape(format!("a tensor of {dims:?} is no map of rows and columns")));
         }
-        Ok(Field { rows, columns, values: to_f32(tensor)? })
+        Ok(ValueGrid { rows, columns, values: to_f32(tensor)? })
     }
 
-    /// The value at a position in units of cells, (0, 0) being the top left corner: that of the cell there, or
-    /// interpolated between the centres of cells. Positions beyond the border take the border's value.
+    /// The value at a position in cells, (0, 0) being the top left corner: that of the cell, or interpolated between cell centres.
+    /// Positions beyond the border have the border's value.
     pub fn at(&self, row: f64, column: f64, smooth: bool) -> f32 {
         let cell = |r: f64, c: f64| {
             let r = r.clamp(0.0, (self.rows - 1) as f64) as usize;
@@ -67,8 +66,8 @@ impl Field {
         (sum / weight) as f32
     }
 
-    /// The field at another size: crisp cells where it is enlarged enough to see them, means over cells where it shrinks.
-    pub fn resized(&self, rows: usize, columns: usize) -> Field {
+    /// The field at another size: sharp cells where it is enlarged enough to see them, means of cells where it is reduced.
+    pub fn resized(&self, rows: usize, columns: usize) -> ValueGrid {
         let (sy, sx) = (self.rows as f64 / rows as f64, self.columns as f64 / columns as f64);
         let taps = |s: f64| if s > 1.0 { s.ceil() as usize } else { 1 };
         let (ny, nx) = (taps(sy), taps(sx));
@@ -90,10 +89,10 @@ impl Field {
                 values.push((sum / n) as f32);
             }
         }
-        Field { rows, columns, values }
+        ValueGrid { rows, columns, values }
     }
 
-    /// The field in a ramp's colours, a pixel a number.
+    /// The field in a ramp's colours, one pixel for each number.
     ///
     /// # Errors
     /// Where the picture would be too large.
@@ -104,7 +103,7 @@ impl Field {
         })
     }
 
-    /// The row and column of the largest value, the first of equal ones; nothing where none is a number.
+    /// The row and column of the first maximum; none where all values are NaN.
     pub fn peak(&self) -> Option<(usize, usize)> {
         let mut best: Option<usize> = None;
         for (i, v) in self.values.iter().enumerate() {
@@ -116,7 +115,7 @@ impl Field {
     }
 }
 
-/// Remarks on values that are drawn: how many are not numbers, and whether all are equal.
+/// Remarks on the values: how many are NaN or infinite, and whether all are equal.
 pub fn remarks(values: &[f32]) -> Vec<String> {
     let mut out = Vec::new();
     let nan = values.iter().filter(|v| v.is_nan()).count();
@@ -133,7 +132,7 @@ pub fn remarks(values: &[f32]) -> Vec<String> {
     out
 }
 
-/// Where a map's cells lie on what it is shown on.
+/// The position of a map's cells on the picture below it.
 #[derive(Clone)]
 pub struct Ground<'a> {
     photo: Option<&'a Image>,
@@ -145,12 +144,12 @@ pub struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// The ground of a heat map.
-    pub fn of(map: &'a Map, field: &Field) -> Self {
+    pub fn of(map: &'a Map, field: &ValueGrid) -> Self {
         Self::new(map.photo.as_ref(), map.placement, map.extent, map.input, field)
     }
 
     /// The ground of a class map.
-    pub fn of_classes(map: &'a ClassMap, field: &Field) -> Self {
+    pub fn of_classes(map: &'a ClassMap, field: &ValueGrid) -> Self {
         Self::new(map.photo.as_ref(), map.placement, map.extent, map.input, field)
     }
 
@@ -159,7 +158,7 @@ impl<'a> Ground<'a> {
         placement: Option<Placement>,
         extent: Option<[f64; 4]>,
         input: [usize; 2],
-        field: &Field,
+        field: &ValueGrid,
     ) -> Self {
         let cells = [field.rows as f64, field.columns as f64];
         let input = if input[0] * input[1] == 0 { cells } else { input.map(|d| d as f64) };
@@ -168,7 +167,7 @@ impl<'a> Ground<'a> {
         Ground { photo, placement, extent: extent.filter(fits).unwrap_or(whole), input, cells }
     }
 
-    /// Width and height of the photo, or of the net's input where there is none.
+    /// The width and height of the photo, or of the net's input where there is no photo.
     pub fn size(&self) -> (f64, f64) {
         self.photo.map_or((self.input[1], self.input[0]), |p| (p.width() as f64, p.height() as f64))
     }
@@ -196,7 +195,7 @@ impl<'a> Ground<'a> {
         l > 0.002 || t > 0.002 || l + w < 0.998 || t + h < 0.998
     }
 
-    /// The position in cells of a place on the ground (shares of its size), or nothing where the map does not reach.
+    /// The position in cells of a position on the ground (shares of its size); none outside of the map.
     pub fn cell(&self, x: f64, y: f64) -> Option<(f64, f64)> {
         let [left, top, width, height] = self.crop();
         let (ix, iy) = ((x - left) / width * self.input[1], (y - top) / height * self.input[0]);
@@ -210,7 +209,7 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// A picture of `width` x `height` with the colour that `at(x, y)` gives each pixel.
+/// A picture of `width` x `height` whose pixels have the colours `at(x, y)`.
 ///
 /// # Errors
 /// Where it would be too large.
@@ -225,7 +224,7 @@ pub fn paint(width: usize, height: usize, mut at: impl FnMut(usize, usize) -> Rg
     Image::new(width, height, pixels)
 }
 
-/// An image at `width` x `height` pixels: crisp pixels where it is enlarged at least threefold, smooth otherwise.
+/// An image scaled to `width` x `height` pixels: sharp pixels where it is enlarged at least threefold, smooth otherwise.
 ///
 /// # Errors
 /// Where the picture would be too large.
@@ -241,8 +240,8 @@ mod tests {
     use crate::data::Size;
     use candle_core::Device;
 
-    fn field(rows: usize, columns: usize, values: &[f32]) -> Field {
-        Field::of(&Tensor::from_slice(values, (rows, columns), &Device::Cpu).unwrap()).unwrap()
+    fn field(rows: usize, columns: usize, values: &[f32]) -> ValueGrid {
+        ValueGrid::of(&Tensor::from_slice(values, (rows, columns), &Device::Cpu).unwrap()).unwrap()
     }
 
     #[test]
@@ -257,7 +256,7 @@ mod tests {
         assert_eq!(f.peak(), Some((0, 1)));
         assert_eq!(field(1, 1, &[f32::NAN]).peak(), None);
         assert_eq!(field(2, 2, &[0.0, 1.0, 2.0, 5.0]).resized(1, 1).values, [2.0]);
-        assert!(Field::of(&Tensor::zeros((2, 3, 3), candle_core::DType::F32, &Device::Cpu).unwrap()).is_err());
+        assert!(ValueGrid::of(&Tensor::zeros((2, 3, 3), candle_core::DType::F32, &Device::Cpu).unwrap()).is_err());
     }
 
     #[test]

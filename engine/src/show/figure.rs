@@ -1,4 +1,4 @@
-//! Lays an [`Artifact`] out as a figure: title, parts and notes, on a page of one width.
+//! Lays an [`Artifact`] out as a figure: title, parts and notes on a page of fixed width.
 
 mod axis;
 mod bar;
@@ -19,6 +19,7 @@ use super::artifact::{Artifact, Part, Style};
 use super::headline::headline;
 use super::look::{Look, Theme};
 use super::markdown;
+use super::part::{is_picture, is_said, part_title};
 use super::raster::{self, Pixels};
 use super::scene::{INK, SOFT, Scene, paragraph};
 use super::svg as vector;
@@ -29,51 +30,51 @@ pub use cloud::{entries as group_entries, hue as group_hue};
 pub use mosaic::square as mosaic_square;
 pub use planes::{Plane, smooth, window as grey_window};
 
-/// The width that a figure's content may take, px.
+/// The width of a figure's content, px.
 pub const WIDTH: f64 = 900.0;
-/// So many galleries below each other are drawn two in a row.
-const GALLERIES: usize = 4;
+/// The number of successive galleries from which on they are drawn two in a row.
+const MIN_PAIRED_GALLERIES: usize = 4;
 /// The most pictures of a gallery that is drawn on half of the width.
-const HALF_A_ROW: usize = 9;
-/// White between parts.
+const MAX_PAIRED_PICTURES: usize = 9;
+/// The space between parts, px.
 const GAP: f64 = 18.0;
-/// The narrowest column of artifacts side by side.
-const CELL: f64 = 130.0;
-/// Size of captions and ticks.
-const SMALL: f64 = 11.0;
-/// Size of running text.
+/// The least width of a column of artifacts side by side, px.
+const MIN_COLUMN: f64 = 130.0;
+/// The font size of captions and ticks, px.
+const SMALL_TEXT: f64 = 11.0;
+/// The font size of running text, px.
 const TEXT: f64 = 12.5;
 
-/// An artifact's page in pixels, and its parts that are pictures.
+/// An artifact's page in pixels, and its pictures.
 #[derive(Clone, Debug)]
 pub struct Drawn {
-    /// The page, at twice a screen's resolution.
+    /// The page, at twice the screen's resolution.
     pub page: Image,
     pixels: Pixels,
-    /// The parts that are pictures, in the artifact's order and inside out, each laid out by itself without its title.
+    /// The parts that are pictures, depth first in the artifact's order, each laid out without its title.
     pub pictures: Vec<Scene>,
     description: String,
 }
 
 impl Drawn {
-    /// The page as the bytes of a PNG file, with its description.
+    /// The page as a PNG file with its description.
     ///
     /// # Errors
-    /// Where it cannot be encoded.
+    /// Where PNG encoding fails.
     pub fn png(&self) -> Result<Vec<u8>> {
         Ok(described(self.pixels.png()?, &self.description))
     }
 }
 
-/// The artifact laid out and drawn, once for all forms that need pixels.
+/// Lays the artifact out and draws it, once for all forms that need pixels.
 ///
 /// # Errors
-/// Where a part's arrays do not have the shapes that it says, or the figure would be too large.
+/// Where the shapes of a part's arrays are inconsistent, or the figure would be too large.
 pub fn draw(artifact: &Artifact) -> Result<Drawn> {
     draw_on(artifact, Theme::default())
 }
 
-/// As [`draw`], with `theme` where the artifact's own look has none.
+/// As [`draw`], with `theme` where the artifact's look has none.
 ///
 /// # Errors
 /// As [`draw`].
@@ -84,7 +85,7 @@ pub fn draw_on(artifact: &Artifact, theme: Theme) -> Result<Drawn> {
     Ok(Drawn { page: pixels.image.clone(), pixels, pictures: scene.pictures, description: alt(artifact) })
 }
 
-/// The artifact as the bytes of a PNG file at twice a screen's resolution.
+/// The artifact as a PNG file at twice the screen's resolution.
 ///
 /// # Errors
 /// As [`draw`].
@@ -104,7 +105,7 @@ pub fn svg(artifact: &Artifact) -> Result<String> {
     )
 }
 
-/// The artifact as a PDF file of one page: all but maps and photos as vectors.
+/// The artifact as a PDF file of one page; everything except maps and photos is vectors.
 ///
 /// # Errors
 /// As [`png`].
@@ -112,7 +113,7 @@ pub fn pdf(artifact: &Artifact) -> Result<Vec<u8>> {
     super::pdf::write(&page(artifact)?, artifact.look.theme.unwrap_or_default(), &headline(&artifact.title, true))
 }
 
-/// The parts that are pictures, laid out at most `width` px wide and one below the other; as [`Drawn::pictures`].
+/// The parts that are pictures, as in [`Drawn::pictures`], each laid out at most `width` px wide.
 ///
 /// # Errors
 /// As [`draw`].
@@ -137,7 +138,7 @@ pub fn page(artifact: &Artifact) -> Result<Scene> {
     Ok(if look.paper { page.in_serif() } else { page })
 }
 
-/// A PNG file with `text` as its description, in a chunk of international text (PNG 1.2, section 4.2.3.3) after the header.
+/// A PNG file with `text` as its description, in an iTXt chunk (PNG 1.2, section 4.2.3.3) after the header.
 fn described(png: Vec<u8>, text: &str) -> Vec<u8> {
     /// The signature and the header chunk.
     const HEAD: usize = 8 + 25;
@@ -152,7 +153,7 @@ fn described(png: Vec<u8>, text: &str) -> Vec<u8> {
     [&png[..HEAD], &length.to_be_bytes(), &chunk, &sum.sum().to_be_bytes(), &png[HEAD..]].concat()
 }
 
-/// Title, parts and notes below each other, at most `width` wide.
+/// Title, parts and notes one below the other, at most `width` px wide.
 fn whole(artifact: &Artifact, width: f64, outermost: bool, look: Look) -> Result<Scene> {
     let mut parts = Vec::new();
     let mut photo = None;
@@ -175,7 +176,7 @@ fn whole(artifact: &Artifact, width: f64, outermost: bool, look: Look) -> Result
     let content = parts.iter().map(|p| p.width).fold(0.0, f64::max);
     let text = content.max(width.min(420.0));
     let mut scene = Scene::default();
-    // A paper's caption says what title and notes say.
+    // In a paper, title and notes are in the caption.
     let caption = look.paper && outermost;
     if !artifact.title.is_empty() && !caption {
         let size = if outermost { 16.0 } else { 13.5 };
@@ -186,25 +187,25 @@ fn whole(artifact: &Artifact, width: f64, outermost: bool, look: Look) -> Result
         scene.below(part, if scene.items.is_empty() { 0.0 } else { GAP * 0.7 });
     }
     for (i, note) in artifact.notes.iter().enumerate().filter(|_| !caption) {
-        // Drawn letters are all of one kind, so code needs no marks.
+        // All letters of a figure have one typeface, so code needs no marks.
         let note = note.replace('`', "");
-        scene.below(paragraph(&note, SMALL + 0.5, text, 6, SOFT, false), if i == 0 { 10.0 } else { 2.0 });
+        scene.below(paragraph(&note, SMALL_TEXT + 0.5, text, 6, SOFT, false), if i == 0 { 10.0 } else { 2.0 });
     }
     Ok(scene)
 }
 
-/// An artifact's parts, galleries that follow each other together where they would make a page too high to look at: those are
-/// drawn two in a row. One of many pictures needs the whole width.
+/// An artifact's parts; successive galleries that would make the page too high are grouped, to be drawn two in a row. A gallery of
+/// many pictures needs the whole width.
 pub fn runs(parts: &[Part]) -> Vec<&[Part]> {
-    let gallery = |p: &Part| matches!(p, Part::Pictures(p) if p.images.len() <= HALF_A_ROW);
+    let gallery = |p: &Part| matches!(p, Part::Pictures(p) if p.images.len() <= MAX_PAIRED_PICTURES);
     let mut out: Vec<&[Part]> = Vec::new();
     for run in parts.chunk_by(|a, b| gallery(a) && gallery(b)) {
-        if run.len() >= GALLERIES { out.push(run) } else { out.extend(run.chunks(1)) }
+        if run.len() >= MIN_PAIRED_GALLERIES { out.push(run) } else { out.extend(run.chunks(1)) }
     }
     out
 }
 
-/// Whether a part's photo stands in a part above already.
+/// Whether a part's photo is in a part above already.
 fn seen<'a>(part: &'a Part, photo: &mut Option<&'a Image>) -> bool {
     let own = match part {
         Part::Map(m) if matches!(m.style, Style::Overlay | Style::Alone) => m.photo.as_ref(),
@@ -218,7 +219,7 @@ fn seen<'a>(part: &'a Part, photo: &mut Option<&'a Image>) -> bool {
     again
 }
 
-/// One part, at most `width` wide; `again` where its photo is there already.
+/// One part, at most `width` px wide; `again` where its photo is shown already.
 fn lay(part: &Part, width: f64, titled: bool, again: bool, look: Look) -> Result<Scene> {
     let mut body = match part {
         Part::Map(m) => map::heat(m, width, again, look.contours)?,
@@ -248,43 +249,10 @@ fn lay(part: &Part, width: f64, titled: bool, again: bool, look: Look) -> Result
     Ok(scene)
 }
 
-/// Whether a part is one picture wherever it is shown: not a table, a text, a mosaic that can be zoomed, or a figure of others.
-pub fn is_picture(part: &Part) -> bool {
-    match part {
-        Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) | Part::Cloud(_) => true,
-        Part::Boxes(_) | Part::Matrix(_) | Part::SignalMap(_) | Part::VolumeMap(_) => true,
-        Part::Table(..) | Part::Text(_) | Part::Mosaic(_) | Part::Figure(..) => false,
-    }
-}
-
-/// The title of a part; empty where it has none.
-pub fn part_title(part: &Part) -> &str {
-    match part {
-        Part::Map(m) => &m.title,
-        Part::ClassMap(m) => &m.title,
-        Part::Boxes(b) => &b.title,
-        Part::SignalMap(m) => &m.title,
-        Part::VolumeMap(m) => &m.title,
-        Part::Grid(g) => &g.title,
-        Part::Matrix(m) => &m.title,
-        Part::Pictures(p) => &p.title,
-        Part::Table(title, _) => title,
-        Part::Plot(p) => &p.title,
-        Part::Cloud(c) => &c.title,
-        Part::Mosaic(m) => &m.title,
-        Part::Text(_) | Part::Figure(..) => "",
-    }
-}
-
-/// Whether a part's title says nothing that the artifact's does not.
-pub fn is_said(title: &str, part: &str) -> bool {
-    !part.is_empty() && title.starts_with(part)
-}
-
-/// Artifacts in columns of one width, rows aligned at their tops.
+/// Artifacts in columns of equal width, rows aligned at the top.
 fn beside(inner: &[Artifact], columns: usize, width: f64, look: Look) -> Result<Scene> {
     let gap = GAP * 1.4;
-    let room = ((width + gap) / (CELL + gap)).floor().max(1.0) as usize;
+    let room = ((width + gap) / (MIN_COLUMN + gap)).floor().max(1.0) as usize;
     let columns = columns.clamp(1, inner.len().max(1)).min(room);
     let cell = (width - gap * (columns - 1) as f64) / columns as f64;
     let mut scene = Scene::default();

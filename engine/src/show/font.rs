@@ -1,5 +1,5 @@
-//! Letters as outlines and widths, from fonts that are part of the program, so that a figure looks the same on every
-//! machine: Ubuntu Light, Hack for what it lacks and for code, and DejaVu Serif for papers.
+//! Outlines and widths of letters, from fonts that are part of the program, so that a figure looks the same on every machine:
+//! Ubuntu Light, Hack for code and for letters that Ubuntu lacks, and DejaVu Serif for papers.
 
 use ab_glyph::{Font, FontRef, GlyphId, OutlineCurve};
 use std::sync::LazyLock;
@@ -10,13 +10,13 @@ pub enum Face {
     /// Proportional, for words.
     #[default]
     Sans,
-    /// Of one width, for code and numbers in columns.
+    /// Monospaced, for code and columns of numbers.
     Mono,
     /// With serifs, for papers.
     Serif,
 }
 
-/// A step of an outline, px, y downwards from the baseline.
+/// A segment of an outline, px, y downwards from the baseline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stroke {
     /// Begins a contour.
@@ -29,7 +29,7 @@ pub enum Stroke {
     Cubic([f32; 2], [f32; 2], [f32; 2]),
 }
 
-/// The typefaces; empty only if the embedded files were damaged, and then nothing is drawn.
+/// The typefaces; empty only if the embedded files are damaged, and then nothing is drawn.
 static FONTS: LazyLock<Vec<FontRef<'static>>> = LazyLock::new(|| {
     [epaint_default_fonts::UBUNTU_LIGHT, epaint_default_fonts::HACK_REGULAR, dejavu::serif::regular()]
         .into_iter()
@@ -37,12 +37,12 @@ static FONTS: LazyLock<Vec<FontRef<'static>>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The width of `text` at `size` px an em.
+/// The width of `text`, px, at font size `size`, px.
 pub fn width(text: &str, size: f64, face: Face) -> f64 {
     lay(text, size, face, |_, _, _, _| {})
 }
 
-/// The outlines of `text` at `size` px an em, its baseline's start at (0, 0).
+/// The outlines of `text` at font size `size`, px, with the start of the baseline at (0, 0).
 pub fn outline(text: &str, size: f64, face: Face) -> Vec<Stroke> {
     let mut strokes = Vec::new();
     lay(text, size, face, |font, glyph, x, scale| {
@@ -65,8 +65,8 @@ pub fn outline(text: &str, size: f64, face: Face) -> Vec<Stroke> {
     strokes
 }
 
-/// `text` in lines of at most `limit` px, broken at spaces and, where a word is longer, inside it; the last of
-/// `lines` lines ends in an ellipsis where text is left over. At least one line.
+/// `text` in lines of at most `limit` px, broken at spaces and within longer words; the last of `lines` lines ends in an ellipsis
+/// where text is left over. At least one line.
 pub fn wrap(text: &str, size: f64, limit: f64, lines: usize) -> Vec<String> {
     let fits = |s: &str| width(s, size, Face::Sans) <= limit;
     let mut out: Vec<String> = vec![String::new()];
@@ -102,7 +102,7 @@ pub fn wrap(text: &str, size: f64, limit: f64, lines: usize) -> Vec<String> {
     out
 }
 
-/// `text` cut to `limit` px with an ellipsis where it is longer; empty where not even that fits.
+/// `text` cut to `limit` px with an ellipsis where it is longer; empty where not even the ellipsis fits.
 pub fn abbreviate(text: &str, size: f64, limit: f64) -> String {
     if width(text, size, Face::Sans) <= limit {
         return text.to_string();
@@ -118,7 +118,7 @@ pub fn abbreviate(text: &str, size: f64, limit: f64) -> String {
     String::new()
 }
 
-/// Calls `each` with the font, the glyph, its x and the font's scale, letter by letter; returns where the last ends.
+/// Calls `each` for each letter with the font, the glyph, its x and the font's scale; returns the end of the last letter.
 fn lay(text: &str, size: f64, face: Face, mut each: impl FnMut(&FontRef<'static>, GlyphId, f64, f64)) -> f64 {
     let mut x = 0.0;
     let mut before: Option<(usize, GlyphId)> = None;
@@ -136,7 +136,7 @@ fn lay(text: &str, size: f64, face: Face, mut each: impl FnMut(&FontRef<'static>
     x
 }
 
-/// The font that has the letter, the preferred one first, and its glyph; a box where none has it.
+/// The first font in order of preference that has the letter, and its glyph; a box where none has it.
 fn find(letter: char, face: Face) -> Option<(usize, GlyphId)> {
     let letter = if letter.is_control() { ' ' } else { letter };
     let order = match face {

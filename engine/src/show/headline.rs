@@ -1,7 +1,7 @@
-//! Titles for figures: an artifact's title names probes as scripts do, a figure names them as papers do.
+//! Titles of figures: an artifact's title has the names of probes in scripts, a figure's those in papers.
 
 /// Probes whose usual name is not their own with spaces for underscores.
-const USUAL: [(&str, &str); 34] = [
+const PAPER_NAMES: [(&str, &str); 34] = [
     ("carlini_wagner", "Carlini-Wagner"),
     ("cka", "CKA"),
     ("class_model", "class model"),
@@ -38,8 +38,8 @@ const USUAL: [(&str, &str); 34] = [
     ("tsne", "t-SNE"),
 ];
 
-/// A title as it stands over a figure: usual names of probes, the net named once, and where it is `first` on the page a
-/// capital letter, unless it begins with a name.
+/// A title as a figure's headline: usual names of probes, the net named once, and a capital letter where it is `first` on the page
+/// and does not begin with a name.
 pub fn headline(title: &str, first: bool) -> String {
     let once = match title.rsplit_once(" in ") {
         Some((head, net)) if head.ends_with(&format!(" of {net}")) => head,
@@ -56,10 +56,10 @@ pub fn headline(title: &str, first: bool) -> String {
     }
 }
 
-/// A word, or what it is usually called; signs behind it stay.
+/// A word, or its usual name; punctuation behind it stays.
 fn usual(word: &str) -> String {
     let bare = word.trim_end_matches([',', ':', '.', ';']);
-    match USUAL.iter().find(|(name, _)| *name == bare) {
+    match PAPER_NAMES.iter().find(|(name, _)| *name == bare) {
         Some((_, name)) => format!("{name}{}", &word[bare.len()..]),
         None => word.to_string(),
     }

@@ -1,9 +1,11 @@
-//! Artifacts as self-contained HTML: pictures as data, all texts escaped, nothing loaded from elsewhere.
+//! Artifacts as self-contained HTML: pictures embedded, all texts escaped, nothing loaded from elsewhere.
 
 use super::alt::of_part;
 use super::artifact::{Artifact, Part};
-use super::figure::{self, Drawn, is_said, part_title};
+use super::escape::escape;
+use super::figure::{self, Drawn};
 use super::headline::headline;
+use super::part::{is_said, part_title};
 use super::scene::Scene;
 use super::table::{Cell, Table};
 use super::viewer::{self, Maps};
@@ -13,18 +15,18 @@ use crate::error::{Error, Result};
 use base64::Engine as _;
 use serde_json::json;
 
-/// Rows of a table shown at most.
-const ROWS: usize = 200;
+/// How many rows of a table are shown.
+const MAX_ROWS: usize = 200;
 
-/// Figures wider than this are laid out a second time for small screens, so that their letters can be read there.
-const WIDE: f64 = 460.0;
-/// The width of that layout, px, and up to which width of the window it is shown.
+/// The width of a figure, px, above which it is laid out a second time for small screens, so that its letters stay legible.
+const MAX_SINGLE_LAYOUT: f64 = 460.0;
+/// The width of that second layout, px, and the width of the window, px, up to which it is shown.
 const NARROW: (f64, f64) = (400.0, 640.0);
 
-/// Rows of a table that stand without a scroll bar.
-const TALL: usize = 40;
+/// The number of rows above which a table has a scroll bar.
+const MAX_ROWS_IN_FULL: usize = 40;
 
-/// The artifact as a `<section>`: its title, parts, notes and the list of its arrays.
+/// The artifact as a `<section>`: title, parts, notes and the list of its arrays.
 ///
 /// # Errors
 /// As [`figure::draw`].
@@ -35,7 +37,7 @@ pub fn html(artifact: &Artifact) -> Result<String> {
     }
 }
 
-/// The same, of an artifact that has been drawn.
+/// The same for an artifact that is drawn already.
 ///
 /// # Errors
 /// Where a picture cannot be encoded.
@@ -43,7 +45,7 @@ pub fn html_of(artifact: &Artifact, drawn: &Drawn) -> Result<String> {
     section(artifact, 3, &mut layouts(artifact, drawn)?.into_iter(), None)
 }
 
-/// The same for a page that has the viewer: with the maps of the pictures, in at most `room` bytes, which are subtracted from it.
+/// The same for a page with the viewer: with the pictures' maps, in at most `room` bytes, which are subtracted from `room`.
 ///
 /// # Errors
 /// As [`html_of`].
@@ -51,16 +53,16 @@ pub fn html_within(artifact: &Artifact, drawn: &Drawn, room: &mut usize) -> Resu
     section(artifact, 3, &mut layouts(artifact, drawn)?.into_iter(), Some(room))
 }
 
-/// The drawn pictures of an artifact, each with the one for narrow windows where any is wide.
+/// The drawn pictures of an artifact; where one is wide, each with a layout for narrow windows.
 fn layouts(artifact: &Artifact, drawn: &Drawn) -> Result<Vec<Layouts>> {
-    let small = match drawn.pictures.iter().any(|p| p.width > WIDE) {
+    let small = match drawn.pictures.iter().any(|p| p.width > MAX_SINGLE_LAYOUT) {
         true => figure::pictures(artifact, NARROW.0)?.into_iter().map(Some).collect(),
         false => vec![None; drawn.pictures.len()],
     };
     Ok(drawn.pictures.iter().cloned().zip(small).collect())
 }
 
-/// A picture for wide windows and, where that is wider than a small screen, one for narrow ones.
+/// A picture for wide windows and, where that is wider than a small screen, one for narrow windows.
 type Layouts = (Scene, Option<Scene>);
 
 /// A drawn part as a `<figure>`.
@@ -69,7 +71,7 @@ fn picture((wide, narrow): &Layouts, alternative: &str) -> Result<String> {
         let encoded = base64::engine::general_purpose::STANDARD.encode(svg::embedded(scene)?);
         Ok(format!("data:image/svg+xml;base64,{encoded}"))
     };
-    let small = match narrow.as_ref().filter(|_| wide.width > WIDE) {
+    let small = match narrow.as_ref().filter(|_| wide.width > MAX_SINGLE_LAYOUT) {
         None => String::new(),
         Some(scene) => format!("<source media=\"(max-width:{}px)\" srcset=\"{}\">", NARROW.1, data(scene)?),
     };
@@ -80,7 +82,7 @@ fn picture((wide, narrow): &Layouts, alternative: &str) -> Result<String> {
     ))
 }
 
-/// An image as an `<img>` with its data, `shown` px wide at most.
+/// An image as an `<img>` with its data, at most `shown` px wide.
 ///
 /// # Errors
 /// Where it cannot be encoded.
@@ -92,18 +94,18 @@ pub fn image(image: &Image, alternative: &str, shown: f64) -> Result<String> {
     ))
 }
 
-/// A table, numbers to the right; a tall one in a box that scrolls.
+/// A table, numbers aligned to the right; a long one in a box with a scroll bar.
 pub fn table(table: &Table) -> String {
     if table.columns().is_empty() {
         return "<p class=\"empty\">no columns</p>\n".into();
     }
-    let scrolls = if table.len() > TALL { "overflow:auto;max-height:36em" } else { "overflow-x:auto" };
+    let scrolls = if table.len() > MAX_ROWS_IN_FULL { "overflow:auto;max-height:36em" } else { "overflow-x:auto" };
     let mut out = format!("<div class=\"table\" style=\"{scrolls}\"><table>\n<thead><tr>");
     for name in table.columns() {
         out += &format!("<th>{}</th>", escape(name));
     }
     out += "</tr></thead>\n<tbody>\n";
-    for row in table.rows().iter().take(ROWS) {
+    for row in table.rows().iter().take(MAX_ROWS) {
         out += "<tr>";
         for cell in row {
             let number = if cell.number().is_some() { " style=\"text-align:right\"" } else { "" };
@@ -118,31 +120,13 @@ pub fn table(table: &Table) -> String {
     out += "</tbody></table></div>\n";
     if table.is_empty() {
         out += "<p class=\"empty\">no rows</p>\n";
-    } else if table.len() > ROWS {
-        out += &format!("<p class=\"empty\">… {} more rows; a .csv file holds all</p>\n", table.len() - ROWS);
+    } else if table.len() > MAX_ROWS {
+        out += &format!("<p class=\"empty\">… {} more rows; a .csv file holds all</p>\n", table.len() - MAX_ROWS);
     }
     out
 }
 
-/// A text in which no character has a meaning in HTML or XML; characters that XML cannot hold become spaces.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// The artifact at that level of headings; `pictures` are those of its parts and of the parts inside them, in order.
+/// The artifact with headings of that level; `pictures` are those of its parts and of parts inside them, in order.
 fn section(
     artifact: &Artifact,
     level: usize,
@@ -194,7 +178,7 @@ fn section(
     Ok(out + "</section>\n")
 }
 
-/// A sentence, escaped; what stands between back-quotes is code.
+/// A sentence, escaped; text between back-quotes is code.
 fn coded(text: &str) -> String {
     let pieces: Vec<&str> = text.split('`').collect();
     if pieces.len().is_multiple_of(2) {
@@ -207,7 +191,7 @@ fn coded(text: &str) -> String {
     pieces.iter().enumerate().map(piece).collect()
 }
 
-/// The maps of an artifact for the viewer, in an element that browsers neither show nor run.
+/// The maps of an artifact for the viewer, in an element that browsers neither display nor run.
 fn maps(artifact: &Artifact, room: &mut usize) -> Result<String> {
     let Some(Maps { about, bytes }) = viewer::maps(artifact, false, *room)? else { return Ok(String::new()) };
     *room -= bytes.len().min(*room);
@@ -254,12 +238,11 @@ fn body(
 
 #[cfg(test)]
 mod tests {
-    use super::{coded, escape};
+    use super::coded;
 
     #[test]
     fn nothing_keeps_a_meaning() {
         assert_eq!(coded("layer `<conv>`, 7"), "layer <code>&lt;conv&gt;</code>, 7");
         assert_eq!(coded("`a` and ` <"), "`a` and ` &lt;");
-        assert_eq!(escape("<a b=\"c\">&'\u{0}"), "&lt;a b=&quot;c&quot;&gt;&amp;&#39; ");
     }
 }

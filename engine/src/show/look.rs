@@ -1,8 +1,8 @@
-//! How a figure looks: its colours on light and dark pages, and a form for papers. The look does not change the content.
+//! The look of a figure: colours for light and dark pages, and a form for papers. It does not change the content.
 
 use crate::error::{Error, Result};
 
-/// The page under a figure.
+/// The page below a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Theme {
     /// Dark letters on white.
@@ -10,32 +10,32 @@ pub enum Theme {
     Light,
     /// Light letters on nearly black.
     Dark,
-    /// Grey letters, legible on light and on dark pages, on nothing.
+    /// Grey letters on a transparent page, legible on light and dark.
     Transparent,
 }
 
 /// The look of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Look {
-    /// Colours of page and letters; where absent those of the place: white in files and reports, nothing in notebooks, whose
-    /// pages may be light or dark.
+    /// The colours of page and letters. Unless given: white in files and reports, transparent in notebooks, whose pages may be
+    /// light or dark.
     pub theme: Option<Theme>,
-    /// The width of the whole figure in px (1/96 inch); as wide as it needs where absent.
+    /// The width of the whole figure, px (1/96 inch); unless given, as wide as needed.
     pub width: Option<f64>,
-    /// For a paper: serif letters, a narrow margin, neither title nor notes, which belong into the caption.
+    /// For a paper: serif letters, a narrow margin, and neither title nor notes, which belong in the caption.
     pub paper: bool,
-    /// Lines at half of the strongest value on overlays.
+    /// Whether overlays have a contour at half of the strongest value.
     pub contours: bool,
 }
 
-/// A column of a paper of two columns, and its page, px: 3.25 and 6.75 inch.
+/// The widths of a column and of the page of a two-column paper, px: 3.25 and 6.75 inches.
 const COLUMN: f64 = 3.25 * 96.0;
 const PAGE: f64 = 6.75 * 96.0;
-/// The narrowest figure that can be laid out, and the widest, px.
+/// The least and the greatest width of a figure, px.
 const WIDTHS: std::ops::RangeInclusive<f64> = 240.0..=2400.0;
 
 impl Look {
-    /// The look of that name: "light", "dark", "transparent", "column" (a paper's column, 3.25 inch) or "page" (6.75 inch).
+    /// The look of this name: "light", "dark", "transparent", "column" (a paper's column, 3.25 inches) or "page" (6.75 inches).
     ///
     /// # Errors
     /// Where there is none of that name.
@@ -55,10 +55,10 @@ impl Look {
         })
     }
 
-    /// The same, so many px wide.
+    /// The same look at this width, px.
     ///
     /// # Errors
-    /// Where nothing could be laid out in it.
+    /// Where the width is out of range.
     pub fn wide(self, width: f64) -> Result<Look> {
         if !WIDTHS.contains(&width) {
             let (least, most) = (WIDTHS.start(), WIDTHS.end());
@@ -68,7 +68,7 @@ impl Look {
         Ok(Look { width: Some(width), ..self })
     }
 
-    /// White around the whole figure, px.
+    /// The margin around the figure, px.
     pub fn margin(&self) -> f64 {
         if self.paper { 3.0 } else { 18.0 }
     }

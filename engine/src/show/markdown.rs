@@ -1,34 +1,32 @@
-//! Markdown for texts in reports: headings, paragraphs, emphasis, code, lists, tables, and formulas in TeX between `$` or
-//! `$$`, set as MathML. Raw HTML is shown as it is written, links as their text and address, so that nothing in a text can
-//! load or run anything.
+//! Markdown for texts in reports: headings, paragraphs, emphasis, code, lists, tables, and TeX formulas between `$` or `$$`, set as
+//! MathML. Raw HTML is shown as text and links as their text and address, so that a text can load or run nothing.
 
-use super::html::escape;
+use super::escape::escape;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 use pulldown_latex::config::DisplayMode;
 use pulldown_latex::{Parser as Formula, RenderConfig, Storage, push_mathml};
 
-/// A paragraph, heading or list entry without its formatting.
+/// A paragraph, heading or list entry without formatting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
-    /// Its words.
+    /// Its text.
     pub text: String,
     /// Whether it is a heading.
     pub heading: bool,
-    /// Whether it is a list's entry.
+    /// Whether it is a list entry.
     pub listed: bool,
 }
 
-/// The extensions of CommonMark that are read.
-const WITH: Options = Options::ENABLE_TABLES.union(Options::ENABLE_MATH);
+/// The extensions of CommonMark that are parsed.
+const EXTENSIONS: Options = Options::ENABLE_TABLES.union(Options::ENABLE_MATH);
 
-/// Bytes of a formula, and characters in it that open a group or command: the parser calls itself for each.
-const FORMULA: (usize, usize) = (4096, 512);
+/// The limits of a formula: its bytes, and its characters that open a group or command, for each of which the parser recurses.
+const FORMULA_LIMITS: (usize, usize) = (4096, 512);
 
-/// A formula in TeX as MathML; as it is written where it cannot be read or is longer than formulas are. Everything in it is
-/// escaped: it holds no markup of its own.
+/// A TeX formula as MathML; unchanged where it does not parse or is too long. All of it is escaped: it has no markup of its own.
 fn formula(tex: &str, display: bool) -> String {
     let opening = tex.bytes().filter(|b| matches!(b, b'\\' | b'{' | b'^' | b'_' | b'&')).count();
-    if tex.len() > FORMULA.0 || opening > FORMULA.1 {
+    if tex.len() > FORMULA_LIMITS.0 || opening > FORMULA_LIMITS.1 {
         return format!("<code>{}</code>", escape(tex));
     }
     let storage = Storage::new();
@@ -44,11 +42,11 @@ fn formula(tex: &str, display: bool) -> String {
     format!("<code>{}</code>", escape(tex))
 }
 
-/// The text as HTML that is safe to put anywhere.
+/// The text as HTML that is safe in any page.
 pub fn to_html(text: &str) -> String {
     let mut address: Vec<String> = Vec::new();
     let mut events = Vec::new();
-    for event in Parser::new_ext(text, WITH) {
+    for event in Parser::new_ext(text, EXTENSIONS) {
         match event {
             Event::InlineMath(tex) => events.push(Event::InlineHtml(formula(&tex, false).into())),
             Event::DisplayMath(tex) => events.push(Event::InlineHtml(formula(&tex, true).into())),
@@ -62,7 +60,7 @@ pub fn to_html(text: &str) -> String {
                 let to = address.pop().unwrap_or_default();
                 events.push(Event::Text(format!(" ({to})").into()));
             }
-            // Headings of a text stand below those of the report.
+            // Headings of a text are below those of the report.
             Event::Start(Tag::Heading { level, .. }) => {
                 events.push(Event::Start(Tag::Heading {
                     level: lower(level),
@@ -80,7 +78,7 @@ pub fn to_html(text: &str) -> String {
     out
 }
 
-/// The text's blocks in order, their formatting left out.
+/// The text's blocks in order, without formatting.
 pub fn blocks(text: &str) -> Vec<Block> {
     let mut out = Vec::new();
     let mut now = Block::default();
@@ -90,7 +88,7 @@ pub fn blocks(text: &str) -> Vec<Block> {
             out.push(done);
         }
     };
-    for event in Parser::new_ext(text, WITH) {
+    for event in Parser::new_ext(text, EXTENSIONS) {
         match event {
             Event::InlineMath(t) | Event::DisplayMath(t) => now.text.push_str(&t),
             Event::Text(t) | Event::Code(t) | Event::Html(t) | Event::InlineHtml(t) => now.text.push_str(&t),
@@ -146,7 +144,7 @@ mod tests {
         assert_eq!(blocks("a $x^2$")[0].text, "a x^2");
     }
 
-    /// The parser calls itself for each group, and would end the program.
+    /// The parser recurses for each group and would overflow the stack.
     #[test]
     fn formulas_longer_than_formulas_are_stay_as_they_are_written() {
         for piece in ["\\frac", "{", "x^", "\\left("] {

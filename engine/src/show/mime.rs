@@ -1,4 +1,4 @@
-//! Artifacts in the forms that notebooks choose from, by MIME type: figures as PNG, tables as HTML, prose as Markdown,
+//! Artifacts in the representations that notebooks choose from, by MIME type: figures as PNG, tables as HTML, texts as Markdown,
 //! and always plain text.
 
 use super::alt::alt;
@@ -10,60 +10,59 @@ use crate::data::Image;
 use crate::error::Result;
 use base64::Engine as _;
 
-/// One form.
+/// A representation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Form {
+pub struct Representation {
     /// Its MIME type.
     pub mime: &'static str,
-    /// Its content; of pictures in base64.
+    /// Its content; base64 for pictures.
     pub content: String,
-    /// The width and height that a picture is shown with, px.
+    /// The displayed width and height of a picture, px.
     pub size: Option<(u32, u32)>,
-    /// What a picture shows, in sentences; empty for other forms.
+    /// The alternative text of a picture; empty for others.
     pub alt: String,
 }
 
-impl Form {
-    /// A form that is a text.
+impl Representation {
+    /// A textual representation.
     pub fn text(mime: &'static str, content: impl Into<String>) -> Self {
-        Form { mime, content: content.into(), size: None, alt: String::new() }
+        Representation { mime, content: content.into(), size: None, alt: String::new() }
     }
 }
 
-/// The forms of an artifact, the richest first. What cannot be drawn is text that says why.
-pub fn forms(artifact: &Artifact) -> Vec<Form> {
+/// The representations of an artifact, the richest first. Where it cannot be drawn, a text gives the error.
+pub fn forms(artifact: &Artifact) -> Vec<Representation> {
     let plain = text::text(artifact, &TextStyle::default());
     let mut forms = match rich(artifact) {
         Ok(rich) => vec![rich],
-        Err(error) => return vec![Form::text("text/plain", format!("{plain}note: {error}"))],
+        Err(error) => return vec![Representation::text("text/plain", format!("{plain}note: {error}"))],
     };
-    forms.push(Form::text("text/plain", plain.trim_end()));
+    forms.push(Representation::text("text/plain", plain.trim_end()));
     forms
 }
 
-/// An image as it is, pixel by pixel, called `label`.
+/// An image pixel by pixel, called `label`.
 ///
 /// # Errors
 /// Where it cannot be encoded.
-pub fn image(image: &Image, label: &str) -> Result<Vec<Form>> {
-    Ok(vec![png(&image.encode_png()?, 1.0, label.to_string()), Form::text("text/plain", label)])
+pub fn image(image: &Image, label: &str) -> Result<Vec<Representation>> {
+    Ok(vec![png(&image.encode_png()?, 1.0, label.to_string()), Representation::text("text/plain", label)])
 }
 
-fn rich(artifact: &Artifact) -> Result<Form> {
+fn rich(artifact: &Artifact) -> Result<Representation> {
     if let [Part::Text(markdown)] = &artifact.parts[..]
         && artifact.title.is_empty()
         && artifact.notes.is_empty()
     {
-        return Ok(Form::text("text/markdown", markdown));
+        return Ok(Representation::text("text/markdown", markdown));
     }
     match artifact.is_drawn() {
         true => Ok(png(&picture(artifact)?, SCALE, alt(artifact))),
-        false => Ok(Form::text("text/html", html::html(artifact)?)),
+        false => Ok(Representation::text("text/html", html::html(artifact)?)),
     }
 }
 
-/// The figure as the bytes of a PNG file for a notebook, whose page may be light or dark: transparent, unless the artifact
-/// has a theme.
+/// The figure as a PNG file for a notebook, whose page may be light or dark: transparent unless the artifact has a theme.
 ///
 /// # Errors
 /// As [`figure::draw`].
@@ -71,13 +70,13 @@ pub fn picture(artifact: &Artifact) -> Result<Vec<u8>> {
     figure::draw_on(artifact, Theme::Transparent)?.png()
 }
 
-/// A PNG with `scale` pixels a px of the screen.
-fn png(bytes: &[u8], scale: f64, alt: String) -> Form {
-    // The size stands in the header chunk, which comes first.
+/// A PNG with `scale` pixels per px of the screen.
+fn png(bytes: &[u8], scale: f64, alt: String) -> Representation {
+    // The size is in the header chunk, the first one.
     let number = |at: usize| bytes.get(at..at + 4).map_or(0, |b| b.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)));
     let size = |at| (f64::from(number(at)) / scale).round() as u32;
     let content = base64::engine::general_purpose::STANDARD.encode(bytes);
-    Form { mime: "image/png", content, size: Some((size(16), size(20))), alt }
+    Representation { mime: "image/png", content, size: Some((size(16), size(20))), alt }
 }
 
 #[cfg(test)]
@@ -94,7 +93,7 @@ mod tests {
         assert_eq!(types(&of_image(&Image::filled(30, 20, [1; 3]).unwrap())), ["image/png", "text/plain"]);
     }
 
-    /// A corner of the page is clear in notebooks, and white where the artifact says so.
+    /// The corners of the page are transparent in notebooks, and white where the artifact has the light theme.
     #[test]
     fn notebooks_get_figures_for_light_and_dark_pages() {
         let figure = of_image(&Image::filled(30, 20, [1; 3]).unwrap());

@@ -1,10 +1,11 @@
-//! What probes return: an [`Artifact`] of parts that say *what* is shown; renderers (text, PNG, SVG, HTML) decide how.
+//! Results of probes: an [`Artifact`] has parts that say *what* is shown; renderers (text, PNG, SVG, HTML) decide how.
 //!
-//! A figure is laid out once as a [`scene`] and then written as pixels or as vectors, in the colours of its [`look`].
+//! A figure is laid out once as a [`scene`] and then written as pixels or vectors, in the colours of its [`look`].
 
 pub mod alt;
 pub mod artifact;
 pub mod colour;
+pub mod escape;
 pub mod field;
 pub mod figure;
 pub mod font;
@@ -14,6 +15,7 @@ pub mod look;
 pub mod markdown;
 pub mod mime;
 pub mod parquet;
+mod part;
 pub mod pdf;
 pub mod raster;
 pub mod recorded;

@@ -1,4 +1,4 @@
-//! Codes and tables as Apache Parquet: a column each, a row an image.
+//! Codes and tables as Apache Parquet: a column for each array or table column, a row for each image.
 
 use super::artifact::Artifact;
 use super::table::{Cell, Table};
@@ -21,9 +21,9 @@ struct Column {
 }
 
 enum Values {
-    /// f32, none missing.
+    /// f32, without missing values.
     Floats(Vec<f32>),
-    /// Rows of this many f32.
+    /// Lists of this many f32.
     Lists(usize, Vec<f32>),
     /// Rows of f32, each as long as its number says.
     Ragged(Vec<usize>, Vec<f32>),
@@ -33,15 +33,15 @@ enum Values {
     Texts(Vec<Option<String>>),
 }
 
-/// The bytes of a file with a table's columns.
+/// A Parquet file with a table's columns.
 ///
 /// # Errors
-/// Where two columns have one name.
+/// Where two columns have the same name.
 pub fn of_table(table: &Table) -> Result<Vec<u8>> {
     of_table_with(table, None)
 }
 
-/// The same with a name and a value among the file's metadata.
+/// The same with a key and a value in the file's metadata.
 ///
 /// # Errors
 /// As [`of_table`].
@@ -49,7 +49,7 @@ pub fn of_table_with(table: &Table, said: Option<(&str, String)>) -> Result<Vec<
     write(cells(table), said)
 }
 
-/// The bytes of a file with one column: numbers, or a list of them a row (the axes after the first, flattened).
+/// A Parquet file with one column: numbers, or lists of them (the axes after the first, flattened).
 ///
 /// # Errors
 /// Where the tensor has no axis.
@@ -57,11 +57,10 @@ pub fn of_tensor(name: &str, tensor: &Tensor) -> Result<Vec<u8>> {
     write(vec![array(name, tensor)?], None)
 }
 
-/// The bytes of a file with the arrays that have as many rows as the primary one, beside the first table where it has as
-/// many too.
+/// A Parquet file with the arrays that have as many rows as the primary one, and with the first table where it has as many rows.
 ///
 /// # Errors
-/// Where the artifact holds neither.
+/// Where the artifact has neither.
 pub fn of_artifact(artifact: &Artifact) -> Result<Vec<u8>> {
     let Ok(primary) = artifact.value() else {
         return of_table(artifact.table().ok_or_else(|| {
@@ -139,7 +138,7 @@ fn write(columns: Vec<Column>, said: Option<(&str, String)>) -> Result<Vec<u8>> 
 fn encode(columns: &[Column], said: Option<(&str, String)>) -> std::result::Result<Vec<u8>, ParquetError> {
     let fields = columns.iter().map(Column::schema).collect::<std::result::Result<Vec<_>, _>>()?;
     let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
-    // Floats hardly repeat: no dictionaries.
+    // Floats rarely repeat: no dictionaries.
     let said = said.map(|(name, value)| vec![KeyValue::new(name.to_string(), value)]);
     let properties = WriterProperties::builder().set_dictionary_enabled(false).set_key_value_metadata(said).build();
     let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties))?;
@@ -193,7 +192,7 @@ impl Values {
         match self {
             Values::Floats(v) => to.typed::<FloatType>().write_batch(v, None, None).map(|_| ()),
             Values::Lists(width, v) => {
-                // A repetition level of zero starts a row; the definition level says that there is an element.
+                // A repetition level of zero begins a row; the definition level says that an element exists.
                 let starts: Vec<i16> = (0..v.len()).map(|i| i16::from(i % width != 0)).collect();
                 let there = vec![1; v.len()];
                 to.typed::<FloatType>().write_batch(v, Some(&there), Some(&starts)).map(|_| ())

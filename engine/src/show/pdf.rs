@@ -1,10 +1,10 @@
-//! Writes a [`Scene`] as a PDF file of one page, for papers: lines as vectors, letters as outlines, so that no font has to be
-//! embedded or found, pictures without loss. ISO 32000-1.
+//! Writes a [`Scene`] as a PDF file of one page (ISO 32000-1), for papers: lines as vectors, letters as outlines, so that no font
+//! has to be embedded or found, pictures losslessly.
 
 use super::colour::Rgb;
 use super::font::Stroke;
 use super::look::Theme;
-use super::scene::{Item, Letters, Scene, on, parts};
+use super::scene::{Letters, Scene, SceneItem, on, parts};
 use crate::data::Image;
 use crate::error::Result;
 use flate2::Compression;
@@ -12,28 +12,31 @@ use flate2::write::ZlibEncoder;
 use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref, TextStr};
 use std::io::Write as _;
 
-/// Points a px: a px is 1/96 inch, a point 1/72.
+/// Points per px: a px is 1/96 inch, a point 1/72.
 const POINTS: f64 = 0.75;
 const CATALOG: Ref = Ref::new(1);
 const PAGES: Ref = Ref::new(2);
 const ONLY: Ref = Ref::new(3);
 const DRAWN: Ref = Ref::new(4);
 const ABOUT: Ref = Ref::new(5);
-/// The first picture's number.
+/// The object number of the first picture.
 const FIRST: i32 = 6;
 
-/// The scene as the bytes of a PDF file with `title` in its description.
+/// The scene as a PDF file with `title` in its metadata.
 ///
 /// # Errors
-/// Where a picture cannot be compressed, which no picture is known to do.
+/// Where compressing a picture fails, which no picture is known to cause.
 pub fn write(scene: &Scene, theme: Theme, title: &str) -> Result<Vec<u8>> {
     let mut pdf = Pdf::new();
     let (w, h) = (scene.width * POINTS, scene.height * POINTS);
     pdf.catalog(CATALOG).pages(PAGES);
     pdf.pages(PAGES).kids([ONLY]).count(1);
     pdf.document_info(ABOUT).title(TextStr(title)).producer(TextStr("convscope"));
-    let pictures: Vec<&Image> =
-        scene.items.iter().filter_map(|i| if let Item::Picture(_, image) = i { Some(image) } else { None }).collect();
+    let pictures: Vec<&Image> = scene
+        .items
+        .iter()
+        .filter_map(|i| if let SceneItem::Picture(_, image) = i { Some(image) } else { None })
+        .collect();
     let mut page = pdf.page(ONLY);
     page.media_box(Rect::new(0.0, 0.0, w as f32, h as f32)).parent(PAGES).contents(DRAWN);
     let mut resources = page.resources();
@@ -69,34 +72,34 @@ fn drawn(scene: &Scene, theme: Theme) -> Vec<u8> {
     let mut count = 0;
     for item in &scene.items {
         match item {
-            Item::Area(r, c) => {
+            SceneItem::Area(r, c) => {
                 fill(&mut content, on(theme, *c));
                 rect(&mut content, r).fill_nonzero();
             }
-            Item::Frame(r, c, width) => {
+            SceneItem::Frame(r, c, width) => {
                 pen(&mut content, on(theme, *c), *width);
                 rect(&mut content, r).stroke();
             }
-            Item::Line(p, c, width, dashed) => {
+            SceneItem::Line(p, c, width, dashed) => {
                 pen(&mut content, on(theme, *c), *width);
                 content.set_dash_pattern(if *dashed { vec![4.0, 3.0] } else { Vec::new() }, 0.0);
                 line(&mut content, p);
                 content.stroke();
                 content.set_dash_pattern(Vec::new(), 0.0);
             }
-            Item::Shape(p, c) => {
+            SceneItem::Shape(p, c) => {
                 fill(&mut content, on(theme, *c));
                 line(&mut content, p);
                 content.close_path().fill_nonzero();
             }
-            Item::Dot(x, y, r, c) => {
+            SceneItem::Dot(x, y, r, c) => {
                 fill(&mut content, on(theme, *c));
                 circle(&mut content, [*x as f32, *y as f32], *r as f32);
             }
-            Item::Letters(l) => letters(&mut content, l, on(theme, l.colour)),
-            Item::Picture([x, y, w, h], _) => {
+            SceneItem::Letters(l) => letters(&mut content, l, on(theme, l.colour)),
+            SceneItem::Picture([x, y, w, h], _) => {
                 content.save_state();
-                // Pictures are a unit square, y upwards.
+                // Pictures are a unit square with y upwards.
                 content.transform([*w as f32, 0.0, 0.0, -*h as f32, *x as f32, (y + h) as f32]);
                 content.x_object(Name(name(count).as_bytes()));
                 content.restore_state();
@@ -125,7 +128,7 @@ fn letters(content: &mut Content, l: &Letters, colour: Rgb) {
                 pen_at = [x, y];
             }
             Stroke::Quad(c, p) => {
-                // A quadratic curve as a cubic one: its control points lie two thirds of the way.
+                // A quadratic curve as a cubic one: its control points are at two thirds of the way.
                 let third = |from: f32, to: f32| from + 2.0 / 3.0 * (to - from);
                 let first = [third(pen_at[0], c[0]), third(pen_at[1], c[1])];
                 let second = [third(p[0], c[0]), third(p[1], c[1])];
@@ -147,7 +150,7 @@ fn letters(content: &mut Content, l: &Letters, colour: Rgb) {
     content.restore_state();
 }
 
-/// A filled circle of four curves (Bezier's approximation, 0.02 % off).
+/// A filled circle of four Bézier curves (0.02 % off).
 fn circle(content: &mut Content, [x, y]: [f32; 2], r: f32) {
     let k = 0.552_285 * r;
     content.move_to(x + r, y);

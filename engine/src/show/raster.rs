@@ -1,9 +1,9 @@
-//! Draws a [`Scene`] into pixels, with smooth edges.
+//! Rasterises a [`Scene`] with antialiasing.
 
 use super::colour::Rgb;
 use super::font::Stroke as Outline;
 use super::look::Theme;
-use super::scene::{Item, Letters, Scene, on, parts};
+use super::scene::{Letters, Scene, SceneItem, on, parts};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use tiny_skia::{
@@ -11,27 +11,27 @@ use tiny_skia::{
     StrokeDash, Transform,
 };
 
-/// Pixels a px of the page: figures are drawn at twice the resolution of a screen.
+/// Pixels per px of the page: figures are drawn at twice the resolution of a screen.
 pub const SCALE: f64 = 2.0;
 
-/// The scene in pixels, [`SCALE`] a px.
+/// A rasterised scene, [`SCALE`] pixels per px.
 #[derive(Clone, Debug)]
 pub struct Pixels {
-    /// Its colours; of a transparent page over white.
+    /// Its colours; a transparent page over white.
     pub image: Image,
-    /// How opaque each pixel is, row by row, where the page is transparent.
+    /// The opacity of each pixel, row by row, where the page is transparent.
     opacity: Option<Vec<u8>>,
 }
 
 impl Pixels {
-    /// The bytes of a PNG file, with an alpha channel where the page is transparent.
+    /// A PNG file, with an alpha channel where the page is transparent.
     ///
     /// # Errors
-    /// Where it cannot be encoded.
+    /// Where PNG encoding fails.
     pub fn png(&self) -> Result<Vec<u8>> {
         let Some(opacity) = &self.opacity else { return self.image.encode_png() };
         let (w, h) = (self.image.width() as u32, self.image.height() as u32);
-        // What was laid over white is taken off it again: c = over - (1 - a) white, divided by a.
+        // Removes the white page from blended colours: c = (over - (1 - a) white) / a.
         let pixels: Vec<u8> = self
             .image
             .pixels()
@@ -57,10 +57,10 @@ impl Pixels {
     }
 }
 
-/// The scene on a page of that theme.
+/// Rasterises the scene on a page of this theme.
 ///
 /// # Errors
-/// Where the picture would be larger than an [`Image`] may be.
+/// Where the picture would exceed the limit of an [`Image`].
 pub fn draw(scene: &Scene, theme: Theme) -> Result<Pixels> {
     let (width, height) = ((scene.width * SCALE).ceil().max(1.0), (scene.height * SCALE).ceil().max(1.0));
     Image::check_size(width as usize, height as usize)?;
@@ -80,37 +80,37 @@ pub fn draw(scene: &Scene, theme: Theme) -> Result<Pixels> {
     Ok(Pixels { image, opacity })
 }
 
-fn paint(page: &mut Pixmap, item: &Item, theme: Theme) {
+fn paint(page: &mut Pixmap, item: &SceneItem, theme: Theme) {
     let on = |colour: &Rgb| on(theme, *colour);
     let view = Transform::from_scale(SCALE as f32, SCALE as f32);
     match item {
-        Item::Area([x, y, w, h], colour) => {
+        SceneItem::Area([x, y, w, h], colour) => {
             if let Some(rect) = Rect::from_xywh(*x as f32, *y as f32, *w as f32, *h as f32) {
                 page.fill_rect(rect, &solid(on(colour)), view, None);
             }
         }
-        Item::Frame([x, y, w, h], colour, width) => {
+        SceneItem::Frame([x, y, w, h], colour, width) => {
             if let Some(rect) = Rect::from_xywh(*x as f32, *y as f32, *w as f32, *h as f32) {
                 stroke(page, &PathBuilder::from_rect(rect), on(colour), *width, false);
             }
         }
-        Item::Line(points, colour, width, dashed) => {
+        SceneItem::Line(points, colour, width, dashed) => {
             if let Some(path) = polyline(points, false) {
                 stroke(page, &path, on(colour), *width, *dashed);
             }
         }
-        Item::Shape(points, colour) => {
+        SceneItem::Shape(points, colour) => {
             if let Some(path) = polyline(points, true) {
                 page.fill_path(&path, &solid(on(colour)), FillRule::Winding, view, None);
             }
         }
-        Item::Dot(x, y, r, colour) => {
+        SceneItem::Dot(x, y, r, colour) => {
             if let Some(path) = PathBuilder::from_circle(*x as f32, *y as f32, *r as f32) {
                 page.fill_path(&path, &solid(on(colour)), FillRule::Winding, view, None);
             }
         }
-        Item::Letters(letters) => write(page, letters, on(&letters.colour)),
-        Item::Picture(rect, image) => place(page, *rect, image),
+        SceneItem::Letters(letters) => write(page, letters, on(&letters.colour)),
+        SceneItem::Picture(rect, image) => place(page, *rect, image),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Maps over recordings: over the samples of a signal, over the voxels of a volume.
+//! Maps over recordings: over the samples of a signal or the voxels of a volume.
 
 use super::artifact::Scale;
 use super::table::short;
@@ -7,43 +7,43 @@ use crate::error::{Error, Result};
 use crate::tensor::to_f32;
 use candle_core::Tensor;
 
-/// A signal with a map over its samples; without a map the signal alone.
+/// A signal with a map over its samples; without a map, only the signal.
 #[derive(Clone, Debug)]
 pub struct SignalMap {
     /// What it shows.
     pub title: String,
     /// The signal, channels x samples.
     pub signal: Tensor,
-    /// The map: cells along the whole signal, or channels x cells; none where the signal alone is shown.
+    /// The map: cells along the whole signal, or channels x cells; none where only the signal is shown.
     pub values: Option<Tensor>,
     /// What a value means, with its unit.
     pub label: String,
     /// How values become colours.
     pub scale: Scale,
-    /// Samples a second, where it is known.
+    /// Samples per second, where it is known.
     pub rate: Option<f64>,
-    /// The samples that the map's cells cover: first, and one behind the last; the whole where absent.
+    /// The samples that the map's cells cover: the first, and one behind the last; all unless given.
     pub extent: Option<[f64; 2]>,
 }
 
-/// A volume with a map over its voxels; without a map the volume alone.
+/// A volume with a map over its voxels; without a map, only the volume.
 #[derive(Clone, Debug)]
 pub struct VolumeMap {
     /// What it shows.
     pub title: String,
     /// The volume, three axes.
     pub volume: Tensor,
-    /// The map, three axes, its cells evenly over `extent`; none where the volume alone is shown.
+    /// The map, three axes, its cells evenly over `extent`; none where only the volume is shown.
     pub values: Option<Tensor>,
     /// What a value means, with its unit.
     pub label: String,
     /// How values become colours.
     pub scale: Scale,
-    /// Where the axes point, where it is known.
+    /// The directions of the axes, where they are known.
     pub orientation: Option<Orientation>,
-    /// Millimetres between voxels along each axis, where they are known.
+    /// The voxel spacing along each axis, mm, where it is known.
     pub spacing: Option<[f64; 3]>,
-    /// The voxels that the map's cells cover along each axis: first, and one behind the last; the whole where absent.
+    /// The voxels that the map's cells cover along each axis: the first, and one behind the last; all unless given.
     pub extent: Option<[[f64; 2]; 3]>,
 }
 
@@ -51,32 +51,32 @@ impl SignalMap {
     /// The samples of each channel.
     ///
     /// # Errors
-    /// Where the signal has other axes.
+    /// Where the signal does not have these axes.
     pub fn channels(&self) -> Result<Vec<Vec<f32>>> {
         rows(&self.signal)
     }
 
-    /// The map's rows: none, one for all channels, or one a channel.
+    /// The map's rows: none, one for all channels, or one for each channel.
     ///
     /// # Errors
-    /// Where it has other axes.
+    /// Where the map does not have these axes.
     pub fn map_rows(&self) -> Result<Vec<Vec<f32>>> {
         self.values.as_ref().map_or(Ok(Vec::new()), rows)
     }
 
-    /// Number of samples.
+    /// The number of samples.
     pub fn length(&self) -> usize {
         self.signal.dims().last().copied().unwrap_or(0)
     }
 
-    /// The cell of a map of `cells` over the place of sample `at` (its middle is at + 0.5); nothing outside the map.
+    /// The cell of a map of `cells` cells at sample `at` (whose middle is at + 0.5); none outside of the map.
     pub fn cell(&self, at: f64, cells: usize) -> Option<usize> {
         let [first, end] = self.extent.unwrap_or([0.0, self.length() as f64]);
         let place = (at - first) / (end - first) * cells as f64;
         (0.0..cells as f64).contains(&place).then_some(place as usize)
     }
 
-    /// A short description: the size, and where the strongest value lies.
+    /// A short description: the size, and the position of the strongest value.
     ///
     /// # Errors
     /// As [`SignalMap::map_rows`].
@@ -110,7 +110,7 @@ impl SignalMap {
 }
 
 impl VolumeMap {
-    /// Entries along the three axes.
+    /// The number of entries along the three axes.
     pub fn size(&self) -> [usize; 3] {
         match *self.volume.dims() {
             [d, h, w] => [d, h, w],
@@ -118,10 +118,10 @@ impl VolumeMap {
         }
     }
 
-    /// The volume's values, the last axis fastest.
+    /// The volume's values, row-major.
     ///
     /// # Errors
-    /// Where it has not three axes.
+    /// Where it does not have three axes.
     pub fn voxels(&self) -> Result<Vec<f32>> {
         three(&self.volume)?;
         to_f32(&self.volume)
@@ -130,12 +130,12 @@ impl VolumeMap {
     /// The map's size and values.
     ///
     /// # Errors
-    /// Where it has not three axes.
+    /// Where it does not have three axes.
     pub fn map(&self) -> Result<Option<([usize; 3], Vec<f32>)>> {
         self.values.as_ref().map(|t| Ok((three(t)?, to_f32(t)?))).transpose()
     }
 
-    /// The place in cells of a map of `cells` of a place in voxels; nothing outside the map.
+    /// The position in cells, of a map of `cells`, for a position in voxels; none outside of the map.
     pub fn cell(&self, at: [f64; 3], cells: [usize; 3]) -> Option<[f64; 3]> {
         let size = self.size();
         let extent = self.extent.unwrap_or([0, 1, 2].map(|a| [0.0, size[a] as f64]));
@@ -143,8 +143,8 @@ impl VolumeMap {
         (0..3).all(|a| (0.0..cells[a] as f64).contains(&place[a])).then_some(place)
     }
 
-    /// The voxel in the middle of the map's strongest cell (largest magnitude, the first of equal ones); the middle of the volume
-    /// without one.
+    /// The voxel in the middle of the map's strongest cell (largest magnitude, the first of equal ones); without a map, the central
+    /// voxel.
     ///
     /// # Errors
     /// As [`VolumeMap::map`].
@@ -164,7 +164,7 @@ impl VolumeMap {
         }))
     }
 
-    /// A short description: the size, and where the strongest value lies.
+    /// A short description: the size, and the position of the strongest value.
     ///
     /// # Errors
     /// As [`VolumeMap::map`].
@@ -192,12 +192,12 @@ impl VolumeMap {
     }
 }
 
-/// The place of an entry in an array of three axes.
+/// The index of an entry in a row-major array of three axes.
 pub fn index([z, y, x]: [usize; 3], [_, h, w]: [usize; 3]) -> usize {
     (z * h + y) * w + x
 }
 
-/// Row and place of the value of largest magnitude, the first of equal ones.
+/// The row and column of the value with the largest magnitude, the first of equal ones.
 pub fn strongest(rows: &[Vec<f32>]) -> Option<(usize, usize)> {
     let all = rows.iter().enumerate().flat_map(|(r, row)| row.iter().enumerate().map(move |(i, v)| (r, i, v.abs())));
     let best = |best: Option<(usize, usize, f32)>, this: (usize, usize, f32)| match best {

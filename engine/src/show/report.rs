@@ -1,6 +1,7 @@
 //! `report.html`: a run's results, its script and its manifest, in one file that loads nothing.
 
-use super::html::{self, escape};
+use super::escape::escape;
+use super::html;
 use super::markdown;
 use super::raster::SCALE;
 use super::sealed;
@@ -9,18 +10,18 @@ use super::viewer;
 use crate::data::Image;
 use crate::error::Result;
 
-/// One thing that a run showed, in the order of the run.
+/// A shown result, in the order of the run.
 #[derive(Clone, Debug)]
 pub enum Section {
     /// A text in Markdown.
     Markdown(String),
-    /// An artifact, already rendered by [`html::html`].
+    /// An artifact rendered by [`html::html`].
     Artifact(String),
     /// An image with its caption.
     Image(Image, String),
     /// A table with its title.
     Table(String, Table),
-    /// A text as it is.
+    /// A plain text.
     Text(String),
 }
 
@@ -29,33 +30,33 @@ pub enum Section {
 pub struct Report {
     /// Its heading.
     pub title: String,
-    /// The source of the script that ran.
+    /// The source of the script.
     pub script: Option<String>,
-    /// What it showed.
+    /// The shown results.
     pub sections: Vec<Section>,
-    /// The settings and inputs that are needed to run it again.
+    /// The settings and inputs with which to run it again.
     pub manifest: serde_json::Value,
-    /// The lock of the run: canonical JSON.
+    /// The lock of the run, canonical JSON.
     pub lock: Option<String>,
 }
 
 const STYLE: &str = include_str!("report.css");
-/// What a part with maps to view holds; texts are escaped and hold no such thing.
-const VIEWED: &str = "<template class=\"viewer-maps\">";
+/// The marker of a part with maps for the viewer; escaped texts cannot contain it.
+const VIEWER_MARKER: &str = "<template class=\"viewer-maps\">";
 
 impl Report {
-    /// The report as an HTML document. Its content security policy forbids all loads and all scripts but the viewer, which is
-    /// there where a part has maps to view.
+    /// The report as an HTML document. Its content security policy forbids all loads, and all scripts except the viewer, which is
+    /// included where a part has maps.
     ///
     /// # Errors
     /// Where a picture cannot be encoded.
     pub fn html(&self) -> Result<String> {
         let title = escape(&self.title);
         let parts = self.sections.iter().map(drawn).collect::<Result<Vec<_>>>()?;
-        // What a script made can be checked; a page that was saved by itself has no script.
+        // The results of a script can be checked; a page that was saved alone has no script.
         let script = self.script.as_deref();
         let head = script.map_or(String::new(), |s| sealed::head(s, self.lock.as_deref(), &parts));
-        let views = parts.iter().any(|part| part.contains(VIEWED));
+        let views = parts.iter().any(|part| part.contains(VIEWER_MARKER));
         let (script_of_page, allowed, style_of_page) = match views {
             true => {
                 let (script, hash) = viewer::script();
@@ -104,7 +105,7 @@ pub fn drawn(section: &Section) -> Result<String> {
     })
 }
 
-/// What a piece of a script is.
+/// The class of a piece of a script.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Comment,
@@ -119,7 +120,7 @@ const KEYWORDS: [&str; 22] = [
     "switch", "try", "catch", "throw", "true", "false", "import", "export",
 ];
 
-/// A script as lines of `<span class="line">` with its comments, strings, numbers and keywords marked.
+/// A script as lines of `<span class="line">` with comments, strings, numbers and keywords marked.
 fn highlighted(source: &str) -> String {
     let mut out = String::from("<span class=\"line\">");
     for (kind, text) in pieces(source.trim_end()) {
@@ -130,7 +131,7 @@ fn highlighted(source: &str) -> String {
             Kind::Word if KEYWORDS.contains(&text) => "k",
             Kind::Word | Kind::Other => "",
         };
-        // A piece of several lines is marked line by line, since each line is an element of its own.
+        // A piece of several lines is marked line by line, since each line is an element.
         for (i, line) in text.split('\n').enumerate() {
             if i > 0 {
                 out += "</span>\n<span class=\"line\">";
@@ -145,7 +146,7 @@ fn highlighted(source: &str) -> String {
     out + "</span>"
 }
 
-/// The pieces of a script; joined, they are the script.
+/// The pieces of a script; concatenated, they are the script.
 fn pieces(source: &str) -> Vec<(Kind, &str)> {
     let mut out = Vec::new();
     let mut rest = source;
@@ -169,7 +170,7 @@ fn run(text: &str, belongs: impl Fn(char) -> bool) -> usize {
     text.find(|c| !belongs(c)).unwrap_or(text.len())
 }
 
-/// The length of a quoted text with its quotes; to the end where it is not closed.
+/// The length of a quoted text with its quotes; to the end of the script where it is not closed.
 fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (i, c) in text.char_indices().skip(1) {

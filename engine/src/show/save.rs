@@ -1,4 +1,4 @@
-//! Writes a value to a file in the format that the file's extension names.
+//! Writes a value to a file in the format of the file's extension.
 
 use super::alt::alt;
 use super::artifact::{Artifact, Part, Plot};
@@ -15,23 +15,23 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// What can be saved.
+/// A value that can be saved.
 #[derive(Clone, Debug)]
 pub enum Saved<'a> {
-    /// What a probe found: every format.
+    /// A probe's result: every format.
     Artifact(&'a Artifact),
-    /// Numbers: every format.
+    /// A tensor: every format.
     Tensor(&'a Tensor),
-    /// Pixels: .png as they are, .svg, .pdf and .html.
+    /// An image: .png with its own pixels, .svg, .pdf and .html.
     Image(&'a Image),
-    /// Rows: every format but arrays.
+    /// A table: every format except arrays.
     Table(&'a Table),
 }
 
 const KNOWN: &str = ".png, .svg, .pdf, .html, .npy, .csv, .json, .parquet and .safetensors";
 
-/// Writes `what` to `path`, whole or not at all; missing folders are created. The extension decides:
-/// - .png, .svg and .pdf: the figure in its look (of an image its own pixels), with its description;
+/// Writes `what` to `path`, whole or not at all; missing folders are created. The extension selects the format:
+/// - .png, .svg and .pdf: the figure in its look (of an image, its own pixels), with its description;
 /// - .html: a page that loads nothing;
 /// - .npy: the primary array, f32, as computed, without a batch axis;
 /// - .csv: the first table, or a primary array of one or two axes, or the first plot;
@@ -41,7 +41,7 @@ const KNOWN: &str = ".png, .svg, .pdf, .html, .npy, .csv, .json, .parquet and .s
 /// - .safetensors: all arrays.
 ///
 /// # Errors
-/// Where the extension is unknown, the value has nothing to put into such a file, or the file cannot be written.
+/// Where the extension is unknown, the value has no such form, or the file cannot be written.
 pub fn save(what: &Saved<'_>, path: &Path) -> Result<()> {
     let encoded = encode(what, path)?;
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
@@ -50,7 +50,7 @@ pub fn save(what: &Saved<'_>, path: &Path) -> Result<()> {
     atomic::write(path, &encoded.bytes)
 }
 
-/// A value in the format of a file.
+/// A value in a file format.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// The file's bytes.
@@ -59,10 +59,10 @@ pub struct Encoded {
     pub picture: Option<Image>,
 }
 
-/// What [`save`] writes to `path`.
+/// Encodes what [`save`] writes to `path`.
 ///
 /// # Errors
-/// As [`save`], but for those of writing.
+/// As [`save`], except for errors of writing.
 pub fn encode(what: &Saved<'_>, path: &Path) -> Result<Encoded> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
     let mut picture = None;
@@ -109,7 +109,7 @@ fn artifact(what: &Saved<'_>) -> Result<Artifact> {
 fn page(artifact: &Artifact) -> Result<String> {
     let title = if artifact.title.is_empty() { "result".to_string() } else { artifact.title.clone() };
     let untitled = Artifact { title: String::new(), ..artifact.clone() };
-    let mut room = viewer::ROOM;
+    let mut room = viewer::MAX_PAGE_BYTES;
     let section = match untitled.is_drawn() {
         true => html::html_within(&untitled, &figure::draw(&untitled)?, &mut room)?,
         false => html::html(&untitled)?,
@@ -167,7 +167,7 @@ fn possible(artifact: &Artifact) -> String {
     format!("{} can hold it", kinds.join(", "))
 }
 
-/// A tensor of one or two axes as a table; columns are called by their index.
+/// A tensor of one or two axes as a table; columns are named by their index.
 fn flat(tensor: &Tensor) -> Option<Table> {
     let values = to_f32(tensor).ok()?;
     let cell = |v: &f32| Cell::Float(full(*v));
@@ -186,7 +186,7 @@ fn flat(tensor: &Tensor) -> Option<Table> {
     }
 }
 
-/// A plot's points, a row each.
+/// A plot's points, one row each.
 fn points(plot: &Plot) -> Table {
     let mut table = Table::new(["series", "x", "y", "low", "high"]);
     for series in &plot.series {
@@ -225,8 +225,7 @@ fn document(what: &Saved<'_>) -> Result<Value> {
     })
 }
 
-/// The texts and numbers of an artifact besides its arrays and pictures: title, notes, tables, plots; those of artifacts within
-/// it too.
+/// The texts and numbers of an artifact except arrays and pictures: title, notes, tables, plots; also of artifacts inside.
 pub fn words(artifact: &Artifact) -> Value {
     let (mut tables, mut plots, mut texts, mut inner) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for part in &artifact.parts {
@@ -266,7 +265,7 @@ fn table_json(title: &str, table: &Table) -> Value {
     json!({ "title": title, "columns": table.columns(), "rows": rows })
 }
 
-/// A tensor's shape and its values as nested lists; what is no finite number is null.
+/// A tensor's shape and its values as nested lists; NaN and infinite values are null.
 fn listed(tensor: &Tensor) -> Result<Value> {
     let mut lists: Vec<Value> = to_f32(tensor)?.iter().map(|v| json!(full(*v))).collect();
     let dims = tensor.dims();
@@ -277,7 +276,7 @@ fn listed(tensor: &Tensor) -> Result<Value> {
     Ok(json!({ "shape": dims, "values": values }))
 }
 
-/// The f64 that prints as the f32 does.
+/// The f64 with the same shortest decimal form as the f32.
 fn full(v: f32) -> f64 {
     v.to_string().parse().unwrap_or(f64::from(v))
 }

@@ -1,7 +1,7 @@
-//! A drawing as a list of shapes, letters and pictures on a page: laid out once, then written as PNG
-//! ([`super::raster`]), SVG ([`super::svg`]) or PDF ([`super::pdf`]).
+//! A drawing as a list of shapes, letters and pictures on a page: laid out once, then written as PNG ([`super::raster`]), SVG
+//! ([`super::svg`]) or PDF ([`super::pdf`]).
 //!
-//! [`INK`], [`SOFT`], [`FAINT`] and [`PAGE`] name roles: each theme has its own colours for them ([`on`]).
+//! [`INK`], [`SOFT`], [`FAINT`] and [`PAGE`] are roles: each theme has its own colours for them ([`on`]).
 
 use super::colour::Rgb;
 use super::font::{self, Face};
@@ -14,12 +14,12 @@ pub const INK: Rgb = [28, 28, 32];
 pub const SOFT: Rgb = [90, 92, 98];
 /// Grid lines and frames.
 pub const FAINT: Rgb = [222, 223, 227];
-/// What is under everything.
+/// The page.
 pub const PAGE: Rgb = [255, 255, 254];
-/// Dark letters and lines on something that is drawn, which no theme changes.
+/// Dark letters and lines on drawn content, the same in all themes.
 pub const DARK: Rgb = [24, 24, 28];
 
-/// The parts' colours on pages of a theme: [`INK`], [`SOFT`], [`FAINT`], [`PAGE`].
+/// The colours of the roles in a theme: [`INK`], [`SOFT`], [`FAINT`], [`PAGE`].
 pub fn parts(theme: Theme) -> [Rgb; 4] {
     match theme {
         Theme::Light => [INK, SOFT, FAINT, [255; 3]],
@@ -28,20 +28,20 @@ pub fn parts(theme: Theme) -> [Rgb; 4] {
     }
 }
 
-/// A colour on a page of that theme.
+/// A colour as drawn in a theme.
 pub fn on(theme: Theme, colour: Rgb) -> Rgb {
     let place = [INK, SOFT, FAINT, PAGE].iter().position(|part| *part == colour);
     place.map_or(colour, |i| parts(theme)[i])
 }
 
-/// Where a text stands relative to its position.
+/// The alignment of a text to its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
-    /// It begins there.
+    /// The text begins there.
     Start,
-    /// Its middle is there.
+    /// The text's middle is there.
     Middle,
-    /// It ends there.
+    /// The text ends there.
     End,
 }
 
@@ -54,35 +54,35 @@ pub struct Letters {
     pub y: f64,
     /// The text.
     pub text: String,
-    /// Px an em.
+    /// The font size, px.
     pub size: f64,
     /// Its colour.
     pub colour: Rgb,
-    /// What of it is at x.
+    /// The alignment to x.
     pub anchor: Anchor,
-    /// Degrees clockwise about the position.
+    /// The rotation about the position, degrees clockwise.
     pub turn: f64,
-    /// Drawn heavier.
+    /// Whether it is bold.
     pub bold: bool,
     /// The typeface.
     pub face: Face,
 }
 
-/// The scale of serif letters: that font is larger at the same size than the sans one by which lines are measured.
+/// The scale of serif letters: at equal size that font is larger than the sans font by which lines are measured.
 const SERIF: f64 = 0.88;
 
 impl Letters {
-    /// Its width as it is laid out, px.
+    /// Its width in the layout, px.
     pub fn width(&self) -> f64 {
         font::width(&self.text, self.size, if self.face == Face::Mono { Face::Mono } else { Face::Sans })
     }
 
-    /// The size at which it is drawn.
+    /// The font size at which it is drawn, px.
     pub fn drawn_size(&self) -> f64 {
         if self.face == Face::Serif { SERIF * self.size } else { self.size }
     }
 
-    /// The width of the line around its letters.
+    /// The width of the stroke around its letters, px.
     pub fn weight(&self) -> f64 {
         self.size
             * match (self.bold, self.face) {
@@ -92,7 +92,7 @@ impl Letters {
             }
     }
 
-    /// What it covers: left, top, right, bottom; of a slanted line the upright frame around it.
+    /// Its bounding box: left, top, right, bottom; of a rotated line, the upright box around it.
     pub fn bounds(&self) -> [f64; 4] {
         let width = self.width();
         let start = match self.anchor {
@@ -110,7 +110,7 @@ impl Letters {
         out
     }
 
-    /// Its outlines about its position, before the turn: anchored, and never wider than it was laid out.
+    /// Its outlines relative to its position, before rotation: aligned, and not wider than in the layout.
     pub fn outline(&self) -> Vec<font::Stroke> {
         let (size, room) = (self.drawn_size(), self.width());
         let natural = font::width(&self.text, size, self.face);
@@ -131,14 +131,14 @@ impl Letters {
     }
 }
 
-/// Something drawn; lengths in px of the page.
+/// A drawn item; lengths in px of the page.
 #[derive(Clone, Debug)]
-pub enum Item {
+pub enum SceneItem {
     /// A filled rectangle: left, top, width, height.
     Area([f64; 4], Rgb),
-    /// A frame of a rectangle: left, top, width, height, the line's width.
+    /// The frame of a rectangle: left, top, width, height; the line's width.
     Frame([f64; 4], Rgb, f64),
-    /// A line through points: its colour, its width, whether it is dashed.
+    /// A polyline: its points, its colour, its width, whether it is dashed.
     Line(Vec<(f64, f64)>, Rgb, f64, bool),
     /// A filled polygon.
     Shape(Vec<(f64, f64)>, Rgb),
@@ -153,13 +153,13 @@ pub enum Item {
 /// A page, or a part of one.
 #[derive(Clone, Debug, Default)]
 pub struct Scene {
-    /// Its width.
+    /// Its width, px.
     pub width: f64,
-    /// Its height.
+    /// Its height, px.
     pub height: f64,
-    /// What is drawn, in this order.
-    pub items: Vec<Item>,
-    /// The parts of an artifact that are pictures, in order, each laid out by itself, without its title.
+    /// The items, drawn in this order.
+    pub items: Vec<SceneItem>,
+    /// The parts of an artifact that are pictures, in order, each laid out without its title.
     pub pictures: Vec<Scene>,
 }
 
@@ -170,42 +170,42 @@ impl Scene {
     }
 
     /// Adds an item.
-    pub fn add(&mut self, item: Item) {
+    pub fn add(&mut self, item: SceneItem) {
         self.items.push(item);
     }
 
     /// Adds a straight line.
     pub fn rule(&mut self, from: (f64, f64), to: (f64, f64), colour: Rgb, width: f64) {
-        self.add(Item::Line(vec![from, to], colour, width, false));
+        self.add(SceneItem::Line(vec![from, to], colour, width, false));
     }
 
     /// Adds a line of text.
     pub fn write(&mut self, x: f64, y: f64, text: &str, size: f64, colour: Rgb, anchor: Anchor) {
         if !text.is_empty() {
-            self.add(Item::Letters(letters(x, y, text, size, colour, anchor)));
+            self.add(SceneItem::Letters(letters(x, y, text, size, colour, anchor)));
         }
     }
 
-    /// Adds everything on `other`, moved by `dx` and `dy`.
+    /// Adds all items of `other`, moved by `dx` and `dy`.
     pub fn put(&mut self, other: Scene, dx: f64, dy: f64) {
         let moved = |[x, y, w, h]: [f64; 4]| [x + dx, y + dy, w, h];
         self.pictures.extend(other.pictures);
         let shifted = |points: Vec<(f64, f64)>| points.into_iter().map(|(x, y)| (x + dx, y + dy)).collect();
         self.items.extend(other.items.into_iter().map(|item| match item {
-            Item::Area(r, c) => Item::Area(moved(r), c),
-            Item::Frame(r, c, w) => Item::Frame(moved(r), c, w),
-            Item::Line(p, c, w, d) => Item::Line(shifted(p), c, w, d),
-            Item::Shape(p, c) => Item::Shape(shifted(p), c),
-            Item::Dot(x, y, r, c) => Item::Dot(x + dx, y + dy, r, c),
-            Item::Letters(l) => Item::Letters(Letters { x: l.x + dx, y: l.y + dy, ..l }),
-            Item::Picture(r, i) => Item::Picture(moved(r), i),
+            SceneItem::Area(r, c) => SceneItem::Area(moved(r), c),
+            SceneItem::Frame(r, c, w) => SceneItem::Frame(moved(r), c, w),
+            SceneItem::Line(p, c, w, d) => SceneItem::Line(shifted(p), c, w, d),
+            SceneItem::Shape(p, c) => SceneItem::Shape(shifted(p), c),
+            SceneItem::Dot(x, y, r, c) => SceneItem::Dot(x + dx, y + dy, r, c),
+            SceneItem::Letters(l) => SceneItem::Letters(Letters { x: l.x + dx, y: l.y + dy, ..l }),
+            SceneItem::Picture(r, i) => SceneItem::Picture(moved(r), i),
         }));
     }
 
-    /// The same with its words in serif letters.
+    /// The same scene with its texts in serif letters.
     pub fn in_serif(mut self) -> Self {
         for item in &mut self.items {
-            if let Item::Letters(l) = item
+            if let SceneItem::Letters(l) = item
                 && l.face == Face::Sans
             {
                 l.face = Face::Serif;
@@ -214,7 +214,7 @@ impl Scene {
         self
     }
 
-    /// Puts `other` below what is there, `gap` px away, and grows to hold it.
+    /// Puts `other` below the content, `gap` px away, and enlarges the page.
     pub fn below(&mut self, other: Scene, gap: f64) {
         let top = if self.height > 0.0 { self.height + gap } else { 0.0 };
         self.width = self.width.max(other.width);
@@ -223,12 +223,12 @@ impl Scene {
     }
 }
 
-/// A line of text at (x, y) in the upright sans face.
+/// A line of text at (x, y), horizontal, in the sans face.
 pub fn letters(x: f64, y: f64, text: &str, size: f64, colour: Rgb, anchor: Anchor) -> Letters {
     Letters { x, y, text: text.to_string(), size, colour, anchor, turn: 0.0, bold: false, face: Face::Sans }
 }
 
-/// A paragraph in lines of at most `limit` px, at most `lines` of them; as wide as its widest line.
+/// A paragraph in at most `lines` lines of at most `limit` px; as wide as its widest line.
 pub fn paragraph(text: &str, size: f64, limit: f64, lines: usize, colour: Rgb, bold: bool) -> Scene {
     let leading = size * 1.35;
     let rows = font::wrap(text, size, limit, lines);
@@ -236,7 +236,7 @@ pub fn paragraph(text: &str, size: f64, limit: f64, lines: usize, colour: Rgb, b
     for (i, row) in rows.iter().enumerate() {
         scene.width = scene.width.max(font::width(row, size, Face::Sans));
         let y = leading * i as f64 + size * 1.02;
-        scene.add(Item::Letters(Letters { bold, ..letters(0.0, y, row, size, colour, Anchor::Start) }));
+        scene.add(SceneItem::Letters(Letters { bold, ..letters(0.0, y, row, size, colour, Anchor::Start) }));
     }
     scene
 }

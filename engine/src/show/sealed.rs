@@ -1,5 +1,5 @@
-//! The machine-readable contents of a report: its script and lock byte for byte, a digest of each part, and one of the whole
-//! page, so that an edited figure, word or lock is detected and named.
+//! The machine-readable content of a report: its script and lock byte for byte, a digest of each part, and one of the whole page,
+//! so that an edited figure, text or lock is detected and named.
 
 use crate::digest::digest;
 use crate::error::{Error, Result};
@@ -10,18 +10,18 @@ const BLANK: &str = "00000000000000000000000000000000000000000000000000000000000
 const PART: &str = "<!-- part ";
 const END: &str = "<!-- end of parts -->\n";
 
-/// A report that was read back.
+/// A report read from its page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     /// The script, byte for byte.
     pub script: String,
     /// The lock's text, where the report has one.
     pub lock: Option<String>,
-    /// What the run showed, part by part, as HTML.
+    /// The parts of the run's output, as HTML.
     pub parts: Vec<String>,
 }
 
-/// The lines for the page's head; the seal is still blank.
+/// The elements for the page's head, with a blank seal.
 pub(super) fn head(script: &str, lock: Option<&str>, parts: &[String]) -> String {
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     let digests: Vec<String> = parts.iter().map(|p| short(p)).collect();
@@ -33,7 +33,7 @@ pub(super) fn head(script: &str, lock: Option<&str>, parts: &[String]) -> String
     out + &format!("<meta name=\"convscope-parts\" content=\"{}\">\n", digests.join(" "))
 }
 
-/// The parts with marks around them.
+/// The parts with markers around them.
 pub(super) fn marked(parts: &[String]) -> String {
     let mut out = String::new();
     for (i, part) in parts.iter().enumerate() {
@@ -45,7 +45,7 @@ pub(super) fn marked(parts: &[String]) -> String {
     out + END
 }
 
-/// The page with its seal put in.
+/// Fills in the page's seal.
 pub(super) fn sealed(page: &str) -> String {
     page.replacen(BLANK, &digest(page.as_bytes()), 1)
 }
@@ -60,10 +60,10 @@ fn meta<'a>(page: &'a str, name: &str) -> Option<&'a str> {
     Some(&page[start..start + page[start..].find('"')?])
 }
 
-/// Reads a report back.
+/// Reads a report from its page.
 ///
 /// # Errors
-/// Where it is no report of a run, or where anything in it is not as it was written; the message names what.
+/// Where it is no report of a run, or was edited; the message names what was edited.
 pub fn read(page: &[u8]) -> Result<Sealed> {
     let page = std::str::from_utf8(page).map_err(|_| Error::format("the report is not UTF-8: it was edited"))?;
     let damaged = |what: &str| Error::format(format!("{what} was edited after the report was written"));
@@ -102,13 +102,13 @@ fn parts(page: &str) -> Vec<String> {
     inside.split(PART).skip(1).filter_map(after_mark).collect()
 }
 
-/// The first part whose digest is not the one in the head.
+/// The first part whose digest differs from the one in the head.
 fn edited(page: &str, parts: &[String]) -> Option<usize> {
     let said: Vec<&str> = meta(page, "parts")?.split_whitespace().collect();
     parts.iter().enumerate().position(|(i, part)| said.get(i).is_none_or(|s| *s != short(part)))
 }
 
-/// What a part is called: its first heading, or its first words.
+/// The name of a part: its first heading or its first words.
 pub fn heading(part: &str) -> String {
     let text = |html: &str| {
         let mut inside = false;

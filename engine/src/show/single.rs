@@ -1,5 +1,5 @@
-//! Artifacts of single values, so that `show` and `save` treat an image, a tensor or a table like a probe's result; and maps
-//! laid over another image.
+//! Artifacts of single values, so that `show` and `save` treat an image, a tensor or a table like a probe's result; and maps laid
+//! over another image.
 
 use super::artifact::{Artifact, Grid, Map, Mark, Part, Pictures, Plot, Scale, Series, Style, Tile};
 use super::recorded::{SignalMap, VolumeMap};
@@ -9,12 +9,12 @@ use crate::error::{Error, Result};
 use crate::tensor::{to_f32, to_f64};
 use candle_core::Tensor;
 
-/// Rows and columns of a tensor that is shown as numbers, at most.
-const NUMBERS: usize = 12;
-/// Tiles shown at most; the array holds all.
-const TILES: usize = 256;
+/// The most rows and columns of a tensor that is shown as numbers.
+const MAX_SIDE_AS_NUMBERS: usize = 12;
+/// How many tiles are shown; the array has all.
+const MAX_TILES: usize = 256;
 
-/// One image.
+/// An image.
 pub fn of_image(image: &Image) -> Artifact {
     let mut title = format!("image, {} × {}", image.width(), image.height());
     if let Some(label) = image.label() {
@@ -24,7 +24,7 @@ pub fn of_image(image: &Image) -> Artifact {
     Artifact::new(title).part(Part::Pictures(Pictures { title: String::new(), images, columns: None }))
 }
 
-/// A signal as lines, a channel each.
+/// A signal as lines, one for each channel.
 pub fn of_signal(signal: &Signal) -> Artifact {
     let part = Part::SignalMap(SignalMap {
         title: String::new(),
@@ -39,7 +39,7 @@ pub fn of_signal(signal: &Signal) -> Artifact {
     Artifact::new(title).part(part).array("signal", signal.values.clone()).notes(signal.notes.clone())
 }
 
-/// A volume as three planes through its middle, of its first channel.
+/// A volume's first channel as three planes through its middle.
 ///
 /// # Errors
 /// Where it cannot be read.
@@ -61,13 +61,13 @@ pub fn of_volume(volume: &Volume) -> Result<Artifact> {
     Ok(if channels > 1 { artifact.note(format!("the first of {channels} channels is shown")) } else { artifact })
 }
 
-/// One table.
+/// A table.
 pub fn of_table(table: &Table) -> Artifact {
     Artifact::new("").part(Part::Table(String::new(), table.clone())).notes(table.notes().to_vec())
 }
 
-/// One tensor, also its primary array `tensor`: a number or a few as a table, a vector as bars, rows and columns as
-/// a map, more axes as a grid of maps.
+/// A tensor, also as the primary array `tensor`: a few numbers as a table, a vector as bars, rows and columns as a map, more axes
+/// as a grid of maps.
 ///
 /// # Errors
 /// Where the tensor cannot be read.
@@ -78,7 +78,7 @@ pub fn of_tensor(tensor: &Tensor) -> Result<Artifact> {
     artifact = match dims {
         _ if tensor.elem_count() == 0 => artifact.note("it holds no value"),
         [] => artifact.part(Part::Table(String::new(), numbers(&to_f64(tensor)?, 1, &["value".to_string()]))),
-        [n] if *n <= NUMBERS => {
+        [n] if *n <= MAX_SIDE_AS_NUMBERS => {
             let mut table = Table::new(["index", "value"]);
             to_f64(tensor)?.into_iter().enumerate().for_each(|(i, v)| table.push([i.into(), v.into()]));
             artifact.part(Part::Table(String::new(), table))
@@ -94,7 +94,7 @@ pub fn of_tensor(tensor: &Tensor) -> Result<Artifact> {
                 series: vec![series],
             }))
         }
-        [h, w] if *h <= NUMBERS && *w <= NUMBERS => {
+        [h, w] if *h <= MAX_SIDE_AS_NUMBERS && *w <= MAX_SIDE_AS_NUMBERS => {
             let names: Vec<String> = (0..*w).map(|i| i.to_string()).collect();
             artifact.part(Part::Table(String::new(), numbers(&to_f64(tensor)?, *w, &names)))
         }
@@ -103,11 +103,11 @@ pub fn of_tensor(tensor: &Tensor) -> Result<Artifact> {
             let (h, w) = (dims[dims.len() - 2], dims[dims.len() - 1]);
             let maps = tensor.reshape((tensor.elem_count() / (h * w), h, w))?;
             let count = maps.dim(0)?;
-            if count > TILES {
-                artifact = artifact.note(format!("the first {TILES} of {count} maps are shown"));
+            if count > MAX_TILES {
+                artifact = artifact.note(format!("the first {MAX_TILES} of {count} maps are shown"));
             }
             let tile = |i: usize| Ok(Tile { caption: indices(i, &dims[..dims.len() - 2]), values: maps.get(i)? });
-            let tiles = (0..count.min(TILES)).map(tile).collect::<Result<Vec<_>>>()?;
+            let tiles = (0..count.min(MAX_TILES)).map(tile).collect::<Result<Vec<_>>>()?;
             let (title, label) = (String::new(), "value".to_string());
             artifact.part(Part::Grid(Grid { title, tiles, columns: None, label, scale: scale(tensor)? }))
         }
@@ -116,17 +116,17 @@ pub fn of_tensor(tensor: &Tensor) -> Result<Artifact> {
 }
 
 impl Artifact {
-    /// The same with another title.
+    /// The artifact with another title.
     pub fn with_title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
         self
     }
 
-    /// The same with its maps put over `image`. Where they lay on a photo of the same proportions they keep their
-    /// place on it; otherwise they cover the whole image, and a note says so unless it has the input's proportions.
+    /// The artifact with its maps over `image`. Where they were on a photo of the same proportions they keep their position;
+    /// otherwise they cover the whole image, and a note says so unless it has the input's proportions.
     ///
     /// # Errors
-    /// Where there is no map to put anywhere.
+    /// Where the artifact has no map.
     pub fn overlay(&self, image: &Image) -> Result<Artifact> {
         let mut out = self.clone();
         let (mut found, mut stretched) = (false, false);
@@ -168,7 +168,7 @@ impl Artifact {
     }
 }
 
-/// A tensor of rank 2 as a map of its own.
+/// A tensor of rank 2 as a map without a photo.
 fn bare(tensor: &Tensor) -> Result<Map> {
     let (rows, columns) = tensor.dims2()?;
     Ok(Map {
@@ -184,7 +184,7 @@ fn bare(tensor: &Tensor) -> Result<Map> {
     })
 }
 
-/// Around zero where values of both signs occur, from zero (or the least value) up otherwise.
+/// Around zero where values have both signs, otherwise from zero (or the minimum).
 fn scale(tensor: &Tensor) -> Result<Scale> {
     let values = to_f32(tensor)?;
     let (below, above) = (values.iter().any(|v| *v < 0.0), values.iter().any(|v| *v > 0.0));
@@ -201,7 +201,7 @@ fn numbers(values: &[f64], columns: usize, names: &[String]) -> Table {
     table
 }
 
-/// The index of the `i`-th map along the leading axes.
+/// The indices of the `i`-th map along the leading axes, as text.
 fn indices(mut i: usize, axes: &[usize]) -> String {
     let mut out = Vec::new();
     for axis in axes.iter().rev() {

@@ -1,16 +1,16 @@
 //! Writes a [`Scene`] as SVG: lines and letters as such, pictures embedded as PNG.
 
 use super::colour::Rgb;
+use super::escape::escape;
 use super::font::{Face, Stroke};
-use super::html::escape;
 use super::look::Theme;
-use super::scene::{Anchor, FAINT, INK, Item, Letters, PAGE, SOFT, Scene, on, parts};
+use super::scene::{Anchor, FAINT, INK, Letters, PAGE, SOFT, Scene, SceneItem, on, parts};
 use crate::error::Result;
 use base64::Engine as _;
 use std::fmt::Write as _;
 
-/// The scene as a standalone SVG document with `about` as its title and description. Texts stay texts, and say how long
-/// they are, so that another font does not break the layout.
+/// The scene as a standalone SVG document with `about` as its title and description. Texts stay texts with a fixed length, so that
+/// another font does not change the layout.
 ///
 /// # Errors
 /// Where a picture cannot be encoded.
@@ -30,8 +30,8 @@ pub fn write(scene: &Scene, theme: Theme, about: (&str, &str)) -> Result<String>
     Ok(out + "</svg>\n")
 }
 
-/// The scene as an SVG document to be embedded in a page: it follows the reader's light or dark theme, has no page of its
-/// own, and carries its letters as outlines, so that it looks the same wherever it is read.
+/// The scene as SVG for embedding in a page: it follows the reader's light or dark theme, is transparent, and has outlines for
+/// letters, so that it looks the same everywhere.
 ///
 /// # Errors
 /// Where a picture cannot be encoded.
@@ -59,7 +59,7 @@ pub fn embedded(scene: &Scene) -> Result<String> {
 
 fn opened(scene: &Scene) -> String {
     let (w, h) = (scene.width.ceil(), scene.height.ceil());
-    let serif = scene.items.iter().any(|i| matches!(i, Item::Letters(l) if l.face == Face::Serif));
+    let serif = scene.items.iter().any(|i| matches!(i, SceneItem::Letters(l) if l.face == Face::Serif));
     let family = if serif {
         "'Latin Modern Roman', 'STIX Two Text', 'Times New Roman', serif"
     } else {
@@ -73,26 +73,26 @@ fn opened(scene: &Scene) -> String {
 
 type Colour<'a> = &'a dyn Fn(Rgb) -> String;
 
-/// An item; `colour` gives an attribute's value with its quotes, `letters` writes a text in such a colour.
-fn element(item: &Item, colour: Colour<'_>, letters: &dyn Fn(&Letters, &str) -> String) -> Result<String> {
+/// An item; `colour` gives an attribute's value with its quotes, `letters` writes a text in that colour.
+fn element(item: &SceneItem, colour: Colour<'_>, letters: &dyn Fn(&Letters, &str) -> String) -> Result<String> {
     Ok(match item {
-        Item::Area(r, c) => format!("<rect {} fill={}/>", rect(r), colour(*c)),
-        Item::Frame(r, c, w) => {
+        SceneItem::Area(r, c) => format!("<rect {} fill={}/>", rect(r), colour(*c)),
+        SceneItem::Frame(r, c, w) => {
             format!("<rect {} fill=\"none\" stroke={} stroke-width=\"{}\"/>", rect(r), colour(*c), n(*w))
         }
-        Item::Line(p, c, w, dashed) => format!(
+        SceneItem::Line(p, c, w, dashed) => format!(
             "<polyline points=\"{}\" fill=\"none\" stroke={} stroke-width=\"{}\" stroke-linejoin=\"round\"{}/>",
             points(p),
             colour(*c),
             n(*w),
             if *dashed { " stroke-dasharray=\"4 3\"" } else { "" }
         ),
-        Item::Shape(p, c) => format!("<polygon points=\"{}\" fill={}/>", points(p), colour(*c)),
-        Item::Dot(x, y, r, c) => {
+        SceneItem::Shape(p, c) => format!("<polygon points=\"{}\" fill={}/>", points(p), colour(*c)),
+        SceneItem::Dot(x, y, r, c) => {
             format!("<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill={}/>", n(*x), n(*y), n(*r), colour(*c))
         }
-        Item::Letters(l) => letters(l, &colour(l.colour)),
-        Item::Picture(r, image) => {
+        SceneItem::Letters(l) => letters(l, &colour(l.colour)),
+        SceneItem::Picture(r, image) => {
             let data = base64::engine::general_purpose::STANDARD.encode(image.encode_png()?);
             format!("<image {} preserveAspectRatio=\"none\" href=\"data:image/png;base64,{data}\"/>", rect(r))
         }
@@ -119,7 +119,7 @@ fn text(l: &Letters, colour: &str) -> String {
     )
 }
 
-/// A text as the outlines of its letters.
+/// A text as outlines of its letters.
 fn outlined(l: &Letters, colour: &str) -> String {
     let mut path = String::new();
     let p = |x: f32, y: f32| format!("{} {}", n(f64::from(x)), n(f64::from(y)));
@@ -166,7 +166,7 @@ fn hex(c: Rgb) -> String {
     format!("#{:02x}{:02x}{:02x}", c[0], c[1], c[2])
 }
 
-/// A length to a hundredth of a px.
+/// A length rounded to a hundredth of a px.
 fn n(x: f64) -> String {
     let text = format!("{x:.2}");
     let short = text.trim_end_matches('0').trim_end_matches('.');

@@ -7,18 +7,18 @@ use crate::error::{Error, Result, did_you_mean};
 pub enum Cell {
     /// Empty.
     Nothing,
-    /// true or false.
+    /// A boolean.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A number.
+    /// A floating-point number.
     Float(f64),
     /// A text.
     Text(String),
 }
 
 impl Cell {
-    /// The number in the cell, if it holds one.
+    /// The number in the cell, where it has one.
     pub fn number(&self) -> Option<f64> {
         match self {
             Cell::Int(i) => Some(*i as f64),
@@ -28,7 +28,7 @@ impl Cell {
         }
     }
 
-    /// The cell as people read it: numbers with four significant digits.
+    /// The cell as text; numbers with four significant digits.
     pub fn text(&self) -> String {
         match self {
             Cell::Nothing => String::new(),
@@ -40,7 +40,7 @@ impl Cell {
     }
 }
 
-/// A number in as few characters as keep four significant digits.
+/// The shortest form of a number with four significant digits.
 pub fn short(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return if x == 0.0 { "0".into() } else { x.to_string() };
@@ -54,7 +54,7 @@ pub fn short(x: f64) -> String {
     if fixed.contains('.') { fixed.trim_end_matches('0').trim_end_matches('.').to_string() } else { fixed }
 }
 
-/// From a text: for cells built in code.
+/// From a text, for cells in code.
 impl From<&str> for Cell {
     fn from(t: &str) -> Self {
         Cell::Text(t.to_string())
@@ -106,13 +106,13 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// The same table with a note for its reader, where there is one.
+    /// The table with another note, where one is given.
     pub fn noted(mut self, note: Option<String>) -> Self {
         self.notes.extend(note);
         self
     }
 
-    /// Notes for the reader.
+    /// The notes.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -127,7 +127,7 @@ impl Table {
         &self.rows
     }
 
-    /// Number of rows.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -159,7 +159,8 @@ impl Table {
         })
     }
 
-    /// The same rows ordered by a column: numbers by size, texts by letters, descending if asked for; equal rows keep their order.
+    /// The rows ordered by a column: numbers by value, texts alphabetically, descending where requested; the order of equal rows is
+    /// kept.
     ///
     /// # Errors
     /// Where there is no such column.
@@ -188,7 +189,7 @@ impl Table {
         Table { columns: self.columns.clone(), rows, notes: self.notes.clone() }
     }
 
-    /// The table as CSV (RFC 4180), numbers in full.
+    /// The table as CSV (RFC 4180), numbers with all digits.
     ///
     /// # Errors
     /// Where the rows could not be written to memory.

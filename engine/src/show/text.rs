@@ -1,5 +1,4 @@
-//! Artifacts in a terminal: tables in columns, maps and pictures as half blocks where colours are allowed, numbers
-//! everywhere.
+//! Artifacts in a terminal: tables in columns, maps and pictures as half blocks where colours are enabled, numbers everywhere.
 
 mod blocks;
 mod columns;
@@ -7,9 +6,9 @@ mod plot;
 
 use super::artifact::{Artifact, Grid, Map, Matrix, Mosaic, Part, Pictures, Style};
 use super::colour::Ramp;
-use super::field::{Field, remarks};
-use super::figure::{is_said, part_title};
+use super::field::{ValueGrid, remarks};
 use super::markdown;
+use super::part::{is_said, part_title};
 use super::table::{Table, short};
 use crate::data::Image;
 use crate::error::Result;
@@ -18,15 +17,15 @@ use candle_core::Tensor;
 
 pub use columns::text_table;
 
-/// Lines of a part at most.
-const LINES: usize = 20;
+/// How many lines a part may take.
+const MAX_LINES: usize = 20;
 
-/// What the terminal can do.
+/// The capabilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextStyle {
     /// Whether 24-bit colours may be used.
     pub colour: bool,
-    /// Columns.
+    /// The width, columns.
     pub width: usize,
 }
 
@@ -36,7 +35,7 @@ impl Default for TextStyle {
     }
 }
 
-/// The artifact for a terminal, ending in a line break. A part that cannot be drawn says why.
+/// The artifact as text with a line end. A part that cannot be drawn is replaced by the error.
 pub fn text(artifact: &Artifact, style: &TextStyle) -> String {
     let mut out = String::new();
     if !artifact.title.is_empty() {
@@ -62,7 +61,7 @@ pub fn text(artifact: &Artifact, style: &TextStyle) -> String {
     out
 }
 
-/// A tensor's shape and range; small ones in full.
+/// A tensor's shape and range; the values of small ones.
 pub fn text_tensor(tensor: &Tensor) -> String {
     let dims = tensor.dims();
     let shape = if dims.is_empty() { "number".to_string() } else { format!("tensor {}", shape(dims)) };
@@ -84,7 +83,7 @@ pub fn text_tensor(tensor: &Tensor) -> String {
     }
 }
 
-/// An image's size and what is known about it, and the image itself where colours are allowed.
+/// An image's size and metadata, and the image itself where colours are enabled.
 pub fn text_image(image: &Image, style: &TextStyle) -> String {
     let mut out = format!("image {} × {}", image.width(), image.height());
     if let Some(label) = image.label() {
@@ -92,7 +91,7 @@ pub fn text_image(image: &Image, style: &TextStyle) -> String {
     }
     out.push('\n');
     if style.colour {
-        out += &blocks::image(image, style.width.min(60), LINES).unwrap_or_default();
+        out += &blocks::image(image, style.width.min(60), MAX_LINES).unwrap_or_default();
     }
     out
 }
@@ -105,7 +104,7 @@ pub fn arrays(artifact: &Artifact) -> String {
     format!("arrays: {}", primary.chain(others).map(line).collect::<Vec<_>>().join(", "))
 }
 
-/// A matrix as a table, its rows' names in the first column.
+/// A matrix as a table with the rows' names in the first column.
 fn matrix(matrix: &Matrix) -> Result<Table> {
     let names = std::iter::once("").chain(matrix.columns.iter().map(String::as_str));
     let mut table = Table::new(names.collect::<Vec<_>>());
@@ -136,14 +135,14 @@ fn body(part: &Part, style: &TextStyle) -> Result<String> {
                 let corners = one.corners.map(|v| (v * 10.0).round() / 10.0);
                 table.push(std::iter::once(one.caption.as_str().into()).chain(corners.map(Into::into)));
             }
-            text_table(&table, style.width, LINES)
+            text_table(&table, style.width, MAX_LINES)
         }
         Part::SignalMap(m) => columns::wrapped(&m.words()?, style.width, 2),
         Part::VolumeMap(m) => columns::wrapped(&m.words()?, style.width, 2),
         Part::Grid(g) => grid(g, style)?,
-        Part::Matrix(m) => text_table(&matrix(m)?, style.width, LINES),
+        Part::Matrix(m) => text_table(&matrix(m)?, style.width, MAX_LINES),
         Part::Pictures(p) => pictures(p, style)?,
-        Part::Table(_, t) => text_table(t, style.width, LINES),
+        Part::Table(_, t) => text_table(t, style.width, MAX_LINES),
         Part::Plot(p) => plot::chart(p, style.width),
         Part::Cloud(c) => plot::chart(&c.plot(), style.width),
         Part::Mosaic(m) => mosaic(m, style)?,
@@ -159,7 +158,7 @@ fn body(part: &Part, style: &TextStyle) -> Result<String> {
 }
 
 fn map(map: &Map, style: &TextStyle) -> Result<String> {
-    let field = Field::of(&map.values)?;
+    let field = ValueGrid::of(&map.values)?;
     let ramp = Ramp::fit(map.scale, &field.values, Some(0.995));
     let mut out = columns::wrapped(&map_line(map, &field), style.width, 2);
     for remark in remarks(&field.values) {
@@ -167,7 +166,7 @@ fn map(map: &Map, style: &TextStyle) -> Result<String> {
     }
     if field.values.len() > 1 {
         out += &if style.colour {
-            blocks::field(&field, &ramp, style.width.min(44), LINES)?
+            blocks::field(&field, &ramp, style.width.min(44), MAX_LINES)?
         } else {
             blocks::shades(&field, &ramp, style.width.min(44), 12)
         };
@@ -175,7 +174,7 @@ fn map(map: &Map, style: &TextStyle) -> Result<String> {
     Ok(out)
 }
 
-fn map_line(map: &Map, field: &Field) -> String {
+fn map_line(map: &Map, field: &ValueGrid) -> String {
     let mut out = format!("map {} × {}, {}", field.rows, field.columns, range(&field.values));
     if let Some((r, c)) = field.peak() {
         out += &format!("; largest at row {r}, column {c}");
@@ -189,7 +188,7 @@ fn map_line(map: &Map, field: &Field) -> String {
 fn grid(grid: &Grid, style: &TextStyle) -> Result<String> {
     let mut out = columns::wrapped(&grid_line(grid)?, style.width, 2);
     if style.colour {
-        out += &blocks::tiles(grid, style.width, LINES)?;
+        out += &blocks::tiles(grid, style.width, MAX_LINES)?;
         return Ok(out);
     }
     let mut table = Table::new(["tile", "min", "mean", "max"]);
@@ -205,7 +204,7 @@ fn grid(grid: &Grid, style: &TextStyle) -> Result<String> {
     if grid.tiles.len() > 8 {
         out += "the eight with the largest values:\n";
     }
-    Ok(out + &text_table(&table, style.width, LINES))
+    Ok(out + &text_table(&table, style.width, MAX_LINES))
 }
 
 fn grid_line(grid: &Grid) -> Result<String> {
@@ -221,7 +220,7 @@ fn grid_line(grid: &Grid) -> Result<String> {
 fn pictures(pictures: &Pictures, style: &TextStyle) -> Result<String> {
     let mut out = String::new();
     if style.colour {
-        out += &blocks::images(&pictures.images, style.width, LINES)?;
+        out += &blocks::images(&pictures.images, style.width, MAX_LINES)?;
     }
     for (image, caption) in pictures.images.iter().take(12) {
         let line = format!("{} × {}  {}", image.width(), image.height(), plain(caption));
@@ -237,16 +236,16 @@ fn mosaic(mosaic: &Mosaic, style: &TextStyle) -> Result<String> {
     let mut out = format!("{} pictures, {} a row\n", mosaic.images.len(), mosaic.columns);
     if style.colour {
         let first: Vec<_> = mosaic.images.iter().take(8).map(|i| (i.clone(), String::new())).collect();
-        out += &blocks::images(&first, style.width, LINES / 2)?;
+        out += &blocks::images(&first, style.width, MAX_LINES / 2)?;
     }
     let mut table = Table::new(["group", "pictures"]);
     for (g, name) in mosaic.names.iter().enumerate() {
         table.push([name.as_str().into(), mosaic.groups.iter().filter(|x| **x == g).count().into()]);
     }
-    Ok(if table.is_empty() { out } else { out + &text_table(&table, style.width, LINES) })
+    Ok(if table.is_empty() { out } else { out + &text_table(&table, style.width, MAX_LINES) })
 }
 
-/// Smallest, mean and largest of the values that are numbers.
+/// The minimum, mean and maximum of the values that are not NaN.
 fn extremes(values: &[f32]) -> (f64, f64, f64) {
     let known: Vec<f64> = values.iter().filter(|v| !v.is_nan()).map(|v| f64::from(*v)).collect();
     let mean = known.iter().sum::<f64>() / known.len() as f64;
@@ -269,7 +268,7 @@ fn shape(dims: &[usize]) -> String {
     }
 }
 
-/// A text that cannot steer the terminal.
+/// A text without control sequences.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,9 +1,9 @@
-//! An artifact's maps in the form that the viewer reads: their description in JSON, their values and photos as bytes. The
-//! viewer itself (`viewer.js`) is the only script of a report and the front end of the notebooks' widgets.
+//! An artifact's maps in the viewer's format: a description in JSON; values and photos as bytes. The viewer (`viewer.js`) is the
+//! only script of a report, and the front end of the notebooks' widgets.
 
 use super::artifact::{Artifact, ClassMap, Grid, Map, Part, Scale, Style};
 use super::colour::{self, Ramp, Rgb};
-use super::field::{Field, Ground, paint};
+use super::field::{Ground, ValueGrid, paint};
 use super::figure::{Plane, grey_window, smooth};
 use super::recorded::{VolumeMap, index};
 use crate::data::{Image, Interpolation};
@@ -11,33 +11,33 @@ use crate::error::Result;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// The viewer's source: it defines the class `Viewer` and the function `openViewers`, and runs nothing when it loads.
+/// The viewer's source: it defines the class `Viewer` and the function `openViewers` and runs nothing when loaded.
 pub const SCRIPT: &str = include_str!("viewer.js");
-/// Its style sheet.
+/// The viewer's style sheet.
 pub const STYLE: &str = include_str!("viewer.css");
 /// What a page runs after [`SCRIPT`].
 const PAGE: &str = "openViewers(document);\n";
 
-/// Bytes of maps and photos that a page carries for its viewers at most.
-pub const ROOM: usize = 16 << 20;
-/// The longest side of a photo underneath, px.
-const SIDE: usize = 640;
-/// The quality of its JPEG, 1 to 100.
-const QUALITY: u8 = 88;
-/// The number of values from which on a single map's colours are cut at a quantile, as in its figure.
-const MANY: usize = 1024;
+/// How many bytes of maps and photos a page may carry for its viewers.
+pub const MAX_PAGE_BYTES: usize = 16 << 20;
+/// The longest side of a photo below a map, px.
+const MAX_PHOTO_SIDE: usize = 640;
+/// The JPEG quality of the photo, 1 to 100.
+const JPEG_QUALITY: u8 = 88;
+/// The number of values from which on a single map's colours end at a quantile, as in its figure.
+const MIN_QUANTILE_VALUES: usize = 1024;
 const QUANTILE: f64 = 0.995;
 
 /// Maps with their photos.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Maps {
-    /// `maps`, `photos`, `palettes` and `left_out`; places in `bytes` are called `at`.
+    /// `maps`, `photos`, `palettes` and `left_out`; `at` is an offset in `bytes`.
     pub about: Value,
     /// Values (f32, little endian), JPEGs and palettes (256 x RGB).
     pub bytes: Vec<u8>,
 }
 
-/// The script of a page with viewers, and its hash as a content security policy names it.
+/// The script of a page with viewers, and its hash in the form of a content security policy.
 pub fn script() -> (String, String) {
     use base64::Engine as _;
     let script = format!("\n{SCRIPT}{PAGE}");
@@ -45,8 +45,8 @@ pub fn script() -> (String, String) {
     (script, format!("sha256-{hash}"))
 }
 
-/// The maps of `artifact` in at most `room` bytes, or nothing where it has none; those of artifacts inside it only where
-/// `inside` is true. What did not fit is said in `left_out`.
+/// The maps of `artifact` in at most `room` bytes; none where it has no maps. Those of artifacts inside are included where
+/// `inside` is true. Maps that do not fit are named in `left_out`.
 ///
 /// # Errors
 /// Where a photo cannot be encoded.
@@ -69,7 +69,7 @@ pub fn maps(artifact: &Artifact, inside: bool, room: usize) -> Result<Option<Map
 struct Packed<'a> {
     room: usize,
     maps: Vec<Value>,
-    /// Photos and slices of volumes, which no other map shares.
+    /// The photos, and the slices of volumes, which belong to one map each.
     photos: Vec<(Option<&'a Image>, Value)>,
     palettes: Vec<(bool, usize)>,
     bytes: Vec<u8>,
@@ -97,8 +97,8 @@ impl<'a> Packed<'a> {
     }
 
     fn map(&mut self, map: &'a Map, title: String, occludes: bool) -> Result<()> {
-        let Ok(field) = Field::of(&map.values) else { return Ok(()) };
-        let alone = matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MANY;
+        let Ok(field) = ValueGrid::of(&map.values) else { return Ok(()) };
+        let alone = matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MIN_QUANTILE_VALUES;
         let ramp = Ramp::fit(map.scale, &field.values, alone.then_some(QUANTILE));
         let ground = Ground::of(map, &field);
         let mut about = placed(&ground, &field, occludes);
@@ -108,7 +108,7 @@ impl<'a> Packed<'a> {
     }
 
     fn classes(&mut self, map: &'a ClassMap, title: String, occludes: bool) -> Result<()> {
-        let Ok(field) = Field::of(&map.values) else { return Ok(()) };
+        let Ok(field) = ValueGrid::of(&map.values) else { return Ok(()) };
         let ground = Ground::of_classes(map, &field);
         let mut about = placed(&ground, &field, occludes);
         about["title"] = title.into();
@@ -119,9 +119,9 @@ impl<'a> Packed<'a> {
         self.put(about, map.photo.as_ref(), None, &[field])
     }
 
-    /// A grid's tiles as the frames of one map, where each holds one number a place and all are of one size.
+    /// Adds a grid's tiles as the frames of one map, where all have one number per position and equal sizes.
     fn grid(&mut self, grid: &'a Grid, title: String) -> Result<()> {
-        let fields: Result<Vec<Field>> = grid.tiles.iter().map(|tile| Field::of(&tile.values)).collect();
+        let fields: Result<Vec<ValueGrid>> = grid.tiles.iter().map(|tile| ValueGrid::of(&tile.values)).collect();
         let Ok(fields) = fields else { return Ok(()) };
         let Some(first) = fields.first() else { return Ok(()) };
         if fields.iter().any(|f| (f.rows, f.columns) != (first.rows, first.columns)) {
@@ -149,8 +149,8 @@ impl<'a> Packed<'a> {
         self.put(about, None, Some(ramp), &fields)
     }
 
-    /// A volume as the frames of one map, a slice each, over pictures of the slices: axial ones where it is known where the axes
-    /// point. The map is enlarged to the volume's voxels.
+    /// Adds a volume as the frames of one map, one for each slice, over pictures of the slices: axial ones where the orientation is
+    /// known. The map is enlarged to the volume's voxels.
     fn volume(&mut self, map: &VolumeMap, title: String) -> Result<()> {
         let (Ok(voxels), Ok(Some((cells, values)))) = (map.voxels(), map.map()) else { return Ok(()) };
         let through = map.orientation.and_then(|o| (0..3).find(|a| o.body(*a) == 2)).unwrap_or(0);
@@ -165,7 +165,7 @@ impl<'a> Packed<'a> {
             };
             let over = |y, x| map.cell(place(y, x), cells).map_or(f32::NAN, |p| smooth(&values, cells, p));
             let all = (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x)));
-            fields.push(Field { rows, columns, values: all.map(|(y, x)| over(y, x)).collect() });
+            fields.push(ValueGrid { rows, columns, values: all.map(|(y, x)| over(y, x)).collect() });
             slices.push(paint(columns, rows, |x, y| {
                 let at = place(y, x).map(|v| v as usize);
                 let voxel = f64::from(voxels[index([0, 1, 2].map(|a| at[a].min(size[a] - 1)), size)]);
@@ -182,7 +182,7 @@ impl<'a> Packed<'a> {
             "rows": rows, "columns": columns,
             "width": w, "height": h, "over": [0.0, 0.0, w, h], "clip": [0.0, 0.0, w, h],
         });
-        let sharp = values.len() >= MANY && !matches!(map.scale, Scale::Falling { .. });
+        let sharp = values.len() >= MIN_QUANTILE_VALUES && !matches!(map.scale, Scale::Falling { .. });
         let ramp = Ramp::fit(map.scale, &values, sharp.then_some(QUANTILE));
         let before = self.maps.len();
         self.put(about, None, Some(ramp), &fields)?;
@@ -193,7 +193,7 @@ impl<'a> Packed<'a> {
         Ok(())
     }
 
-    /// The number of a slice's picture, or nothing where there is no room for it.
+    /// The index of a slice's picture; none where it does not fit.
     fn slice(&mut self, slice: &Image) -> Result<Option<usize>> {
         let encoded = slice.encode_png()?;
         if encoded.len() > self.room {
@@ -206,8 +206,14 @@ impl<'a> Packed<'a> {
         Ok(Some(self.photos.len() - 1))
     }
 
-    /// Adds a map with its values, its photo and its colours, where there is room for them.
-    fn put(&mut self, mut about: Value, photo: Option<&'a Image>, ramp: Option<Ramp>, fields: &[Field]) -> Result<()> {
+    /// Adds a map with its values, photo and colours, where they fit.
+    fn put(
+        &mut self,
+        mut about: Value,
+        photo: Option<&'a Image>,
+        ramp: Option<Ramp>,
+        fields: &[ValueGrid],
+    ) -> Result<()> {
         let needed: usize = fields.iter().map(|field| field.values.len() * size_of::<f32>()).sum();
         if needed > self.room {
             self.left_out.push(about["title"].as_str().unwrap_or_default().to_string());
@@ -229,7 +235,7 @@ impl<'a> Packed<'a> {
         Ok(())
     }
 
-    /// The number of a photo, or nothing where there is no room for it.
+    /// The index of a photo; none where it does not fit.
     fn photo(&mut self, photo: &'a Image) -> Result<Option<usize>> {
         let alike = |known: &Image| known.width() == photo.width() && known.pixels() == photo.pixels();
         let same = |(known, _): &(Option<&Image>, Value)| known.is_some_and(alike);
@@ -247,7 +253,7 @@ impl<'a> Packed<'a> {
         Ok(Some(self.photos.len() - 1))
     }
 
-    /// Where the palette lies.
+    /// The offset of the palette.
     fn palette(&mut self, diverging: bool) -> usize {
         if let Some((_, at)) = self.palettes.iter().find(|(kind, _)| *kind == diverging) {
             return *at;
@@ -260,28 +266,28 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// A photo as the JPEG that viewers draw under a map, its longest side `SIDE` px at most.
+/// A photo as the JPEG that the viewer draws below a map, its longest side at most `MAX_PHOTO_SIDE` px.
 ///
 /// # Errors
 /// Where it cannot be encoded.
 pub fn jpeg(photo: &Image) -> Result<Vec<u8>> {
     let (width, height) = (photo.width(), photo.height());
     let long = width.max(height);
-    if long <= SIDE {
-        return photo.encode_jpeg(QUALITY);
+    if long <= MAX_PHOTO_SIDE {
+        return photo.encode_jpeg(JPEG_QUALITY);
     }
-    let at = |side: usize| (side * SIDE / long).max(1);
-    photo.resize(at(width), at(height), Interpolation::Bilinear)?.encode_jpeg(QUALITY)
+    let at = |side: usize| (side * MAX_PHOTO_SIDE / long).max(1);
+    photo.resize(at(width), at(height), Interpolation::Bilinear)?.encode_jpeg(JPEG_QUALITY)
 }
 
-/// Whether an artifact's maps hold a value for each position of a patch.
+/// Whether an artifact's maps have a value for each position of a patch.
 fn is_occlusion(artifact: &Artifact) -> bool {
     artifact.manifest.pointer("/probe/name").and_then(Value::as_str) == Some("occlusion")
 }
 
-/// Where a map lies, in the photo's pixels (of the net's input where there is no photo): the rectangle of all its cells, the part
-/// of it that is seen and, where a cell stands for a patch around its centre, the patch of the first cell with its size.
-fn placed(ground: &Ground<'_>, field: &Field, occludes: bool) -> Value {
+/// The position of a map in pixels of the photo (of the net's input where there is none): the rectangle of all its cells, the part
+/// of it that is visible, and, where a cell stands for a patch around its centre, the first cell's patch with its size.
+fn placed(ground: &Ground<'_>, field: &ValueGrid, occludes: bool) -> Value {
     let (width, height) = ground.size();
     let clip = scaled(ground.crop(), width, height);
     let [left, top, right, bottom] = {
@@ -294,8 +300,8 @@ fn placed(ground: &Ground<'_>, field: &Field, occludes: bool) -> Value {
         "width": width, "height": height, "over": over, "clip": clip,
     });
     if occludes {
-        // Each value is drawn around its patch's centre: a cell is a stride wide, and half of what the patch is wider than it
-        // lies before the first one.
+        // Each value is drawn around its patch's centre: a cell is one stride wide, and half of the patch's excess over the stride
+        // lies before the first cell.
         let stride = [over[2] / field.columns as f64, over[3] / field.rows as f64];
         let before = [over[0] - clip[0], over[1] - clip[1]];
         let side = [2.0 * before[0] + stride[0], 2.0 * before[1] + stride[1]];
@@ -337,7 +343,7 @@ mod tests {
     #[test]
     fn values_stand_where_the_maps_say_and_are_what_they_were() {
         let artifact = Artifact::new("a").part(Part::Map(map(3, 5))).part(Part::Map(map(4, 2)));
-        let maps = maps(&artifact, false, ROOM).unwrap().unwrap();
+        let maps = maps(&artifact, false, MAX_PAGE_BYTES).unwrap().unwrap();
         for (about, part) in maps.about["maps"].as_array().unwrap().iter().zip([map(3, 5), map(4, 2)]) {
             let at = about["at"].as_u64().unwrap() as usize;
             let wanted = crate::tensor::to_f32(&part.values).unwrap();
@@ -359,7 +365,8 @@ mod tests {
         let about = |scale| {
             let tiles = vec![tile(&[0.0, 4.0]), tile(&[1.0, 100.0])];
             let grid = Grid { title: "g".into(), label: "x".into(), scale, tiles, columns: None };
-            maps(&Artifact::new("a").part(Part::Grid(grid)), false, ROOM).unwrap().unwrap().about["maps"][0].clone()
+            maps(&Artifact::new("a").part(Part::Grid(grid)), false, MAX_PAGE_BYTES).unwrap().unwrap().about["maps"][0]
+                .clone()
         };
         let log = about(Scale::SymmetricLog);
         assert_eq!((&log["scale"]["linear"], &log["label"]), (&json!(1.0), &json!("x (log scale)")));
@@ -375,19 +382,19 @@ mod tests {
         let maps = maps(&artifact, false, 2000).unwrap().unwrap();
         assert_eq!(maps.about["maps"].as_array().unwrap().len(), 1);
         assert_eq!(maps.about["left_out"], "left out for their size: m");
-        assert!(super::maps(&Artifact::new("a"), true, ROOM).unwrap().is_none());
+        assert!(super::maps(&Artifact::new("a"), true, MAX_PAGE_BYTES).unwrap().is_none());
     }
 
     #[test]
     fn the_patch_of_an_occluder_is_read_from_where_its_map_lies() {
-        // A patch of 6 px at a stride of 2 on an input of 20 x 40 px, of which the photo shows twice the size at (10, 4).
+        // A patch of 6 px with stride 2 on an input of 20 x 40 px, which is on the photo at twice the size at (10, 4).
         let input = crate::data::preprocess::Size { height: 20, width: 40 };
         let placement = Some(Placement { left: 10.0, top: 4.0, width: 80.0, height: 40.0, input });
         let extent = Some([2.0, 2.0, 2.0 + 8.0 * 2.0, 2.0 + 18.0 * 2.0]);
         let photo = Some(Image::filled(100, 50, [9; 3]).unwrap());
         let mut artifact = Artifact::new("o").part(Part::Map(Map { placement, extent, photo, ..map(8, 18) }));
         artifact.manifest = json!({ "probe": { "name": "occlusion" } });
-        let maps = maps(&artifact, false, ROOM).unwrap().unwrap();
+        let maps = maps(&artifact, false, MAX_PAGE_BYTES).unwrap().unwrap();
         let near = |name: &str, wanted: [f64; 4]| {
             let found: [f64; 4] = serde_json::from_value(maps.about["maps"][0][name].clone()).unwrap();
             assert!(found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-9), "{name}: {found:?}");

@@ -1,19 +1,19 @@
-//! A mosaic as HTML that can be zoomed and scrolled without a script: radio buttons set the size of the cells, and the
-//! cell under the pointer is enlarged.
+//! A mosaic as HTML that can be zoomed and scrolled without a script: radio buttons set the size of the cells, and the cell under
+//! the pointer is enlarged.
 
 use super::artifact::Mosaic;
+use super::escape::escape;
 use super::figure::mosaic_square as square;
 use super::figure::{group_entries, group_hue};
-use super::html::escape;
 use crate::data::{Image, Interpolation};
 use crate::error::Result;
 use base64::Engine as _;
 
 /// The side of an embedded picture, px.
-const SIDE: usize = 96;
+const PICTURE_SIDE: usize = 96;
 /// The quality of the JPEGs, 1 to 100.
-const QUALITY: u8 = 82;
-/// The sizes of cells to choose from, px; the first that fits a page is chosen at first.
+const JPEG_QUALITY: u8 = 82;
+/// The selectable sizes of cells, px; the first one that fits the page is selected.
 const SIZES: [usize; 5] = [12, 24, 40, 72, 120];
 
 const STYLE: &str = ".mosaic{position:relative}.mosaic>input{margin:0 3px 0 10px}.mosaic>label{font-size:12px}\
@@ -57,7 +57,7 @@ pub fn mosaic(mosaic: &Mosaic) -> Result<String> {
             "<i style=\"border-color:{}\" title=\"{}\"><img alt=\"\" src=\"data:image/jpeg;base64,{}\"></i>\n",
             colour(hue),
             escape(caption),
-            base64::engine::general_purpose::STANDARD.encode(thumbnail(image)?.encode_jpeg(QUALITY)?)
+            base64::engine::general_purpose::STANDARD.encode(thumbnail(image)?.encode_jpeg(JPEG_QUALITY)?)
         );
     }
     Ok(out + "</div></div></div>\n")
@@ -65,7 +65,11 @@ pub fn mosaic(mosaic: &Mosaic) -> Result<String> {
 
 fn thumbnail(image: &Image) -> Result<Image> {
     let square = square(image)?;
-    if square.width() <= SIDE { Ok(square) } else { square.resize(SIDE, SIDE, Interpolation::Bicubic) }
+    if square.width() <= PICTURE_SIDE {
+        Ok(square)
+    } else {
+        square.resize(PICTURE_SIDE, PICTURE_SIDE, Interpolation::Bicubic)
+    }
 }
 
 fn colour([r, g, b]: [u8; 3]) -> String {

@@ -1,4 +1,4 @@
-//! A layer's features by position, and where each position lies on the net's input.
+//! A layer's features by position, and the positions on the net's input.
 
 use crate::data::{Image, Preprocess, Resize};
 use crate::error::{Error, Result};
@@ -8,16 +8,16 @@ use crate::pass::Tap;
 use crate::tensor::to_f32;
 use candle_core::Tensor;
 
-/// The positions of a map on the net's input.
+/// The grid of a map's positions on the net's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lattice {
-    /// Rows and columns of positions.
+    /// The numbers of rows and columns.
     pub size: [usize; 2],
-    /// The centre of the first position's receptive field, down and right, px of the input (pixel 0's middle is 0.5).
+    /// The centre of the first position's receptive field, down and right, px of the input (the centre of pixel 0 is 0.5).
     pub first: [f64; 2],
-    /// Distance of neighbouring positions, down and right, px.
+    /// The distance of neighbouring positions, down and right, px.
     pub stride: [f64; 2],
-    /// Height and width of a receptive field, px.
+    /// The height and width of a receptive field, px.
     pub field: [usize; 2],
 }
 
@@ -25,7 +25,7 @@ impl Lattice {
     /// The lattice of a layer.
     ///
     /// # Errors
-    /// Where the layer has no maps whose positions see a window each.
+    /// Where the layer has no maps whose positions have receptive fields of fixed size.
     pub fn of(model: &Model, node: NodeId) -> Result<Self> {
         let name = &model.graph().node(node).name;
         match (&model.graph().node(node).shape[..], model.graph().field(node)) {
@@ -40,7 +40,7 @@ impl Lattice {
         }
     }
 
-    /// How many positions there are.
+    /// The number of positions.
     pub fn len(&self) -> usize {
         self.size[0] * self.size[1]
     }
@@ -55,12 +55,12 @@ impl Lattice {
         self.at((i % self.size[1]) as f64, (i / self.size[1]) as f64)
     }
 
-    /// The point (x, y) on the input of a place (column, row) on the lattice, whole or between.
+    /// The point (x, y) on the input at a position (column, row) of the lattice, which may be fractional.
     pub fn at(&self, column: f64, row: f64) -> (f64, f64) {
         (self.first[1] + column * self.stride[1], self.first[0] + row * self.stride[0])
     }
 
-    /// The place (column, row) on the lattice of a point (x, y) on the input, within it.
+    /// The position (column, row) on the lattice of a point (x, y) on the input, clamped to the lattice.
     pub fn place(&self, x: f64, y: f64) -> (f64, f64) {
         let along = |v: f64, a: usize| ((v - self.first[a]) / self.stride[a]).clamp(0.0, (self.size[a] - 1) as f64);
         (along(x, 1), along(y, 0))
@@ -78,11 +78,11 @@ impl Lattice {
 /// Features by position.
 #[derive(Clone, Debug)]
 pub struct FeatureMap {
-    /// Positions x d values, row by row.
+    /// Positions x d, row-major.
     pub values: Vec<f32>,
-    /// Values a position.
+    /// The number of values at each position.
     pub d: usize,
-    /// Where the positions lie.
+    /// The positions.
     pub lattice: Lattice,
 }
 
@@ -120,7 +120,7 @@ impl FeatureMap {
         &self.values[i * self.d..(i + 1) * self.d]
     }
 
-    /// The feature at a point (x, y) of the input: between positions, bilinear.
+    /// The feature at a point (x, y) of the input, interpolated bilinearly.
     pub fn between(&self, x: f64, y: f64) -> Vec<f32> {
         let (column, row) = self.lattice.place(x, y);
         let [h, w] = self.lattice.size;
@@ -141,16 +141,16 @@ impl FeatureMap {
     }
 }
 
-/// The net's input for an image that already has its size, N = 1.
+/// The net's input for an image of the right size, with a batch of 1.
 ///
 /// # Errors
-/// Where the net's card does not say how photos are preprocessed.
+/// Where the net's card has no preprocessing.
 pub fn input_of(model: &Model, fitted: &Image) -> Result<Tensor> {
     let direct = Preprocess { resize: Resize::Direct, ..model.card().preprocess()?.clone() };
     model.batched(&direct.apply(fitted)?)
 }
 
-/// A square of an image about a point (x, y), `side` px, RGB in 0 to 1; borders are repeated.
+/// A square of an image centred at (x, y), `side` px, RGB from 0 to 1; borders are repeated.
 pub fn patch(image: &Image, x: f64, y: f64, side: usize) -> Vec<f32> {
     let (w, h) = (image.width() as isize, image.height() as isize);
     let from = |v: f64| (v - side as f64 / 2.0).round() as isize;
@@ -170,7 +170,7 @@ pub fn raw(image: &Image, lattice: Lattice, side: usize) -> FeatureMap {
     described(lattice, |x, y| patch(image, x, y, side))
 }
 
-/// Features on a lattice made by `describe` from each position's centre.
+/// Features on a lattice, computed by `describe` at each position's centre.
 pub fn described(lattice: Lattice, describe: impl Fn(f64, f64) -> Vec<f32>) -> FeatureMap {
     let rows: Vec<Vec<f32>> = (0..lattice.len())
         .map(|i| {

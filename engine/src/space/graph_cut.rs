@@ -1,11 +1,11 @@
-//! Foreground against background: colour mixtures and a minimum cut over the pixel grid.
+//! Foreground segmentation: colour mixtures and a minimum cut over the pixel grid.
 //!
-//! Boykov, Jolly, "Interactive Graph Cuts for Optimal Boundary & Region Segmentation", 2001; the maximum flow by
-//! Dinic's algorithm (1970).
+//! Boykov, Jolly, "Interactive Graph Cuts for Optimal Boundary & Region Segmentation", 2001; maximum flow by Dinic's algorithm
+//! (1970).
 
 use std::collections::VecDeque;
 
-/// A mixture of Gaussians with diagonal covariances over colours.
+/// A mixture over colours of Gaussians with diagonal covariances.
 pub struct Mixture(Vec<Component>);
 
 struct Component {
@@ -15,8 +15,8 @@ struct Component {
 }
 
 impl Mixture {
-    /// Fits `k` components to `colours` (0-255) by expectation-maximisation from quantiles of the brightness; none
-    /// where there are no colours.
+    /// Fits `k` components to `colours` (0 to 255) by expectation-maximisation, starting from quantiles of brightness; none without
+    /// colours.
     pub fn fit(colours: &[[f64; 3]], k: usize) -> Option<Self> {
         if colours.is_empty() {
             return None;
@@ -44,7 +44,7 @@ impl Mixture {
                 part.weight = (n / colours.len() as f64).max(1e-6);
                 for a in 0..3 {
                     part.mean[a] = if n > 1e-9 { first[a] / n } else { part.mean[a] };
-                    // A floor keeps a component from collapsing onto one colour.
+                    // A lower bound keeps a component from collapsing onto one colour.
                     part.var[a] = if n > 1e-9 { (second[a] / n - part.mean[a].powi(2)).max(25.0) } else { part.var[a] };
                 }
             }
@@ -107,7 +107,7 @@ impl Network {
         level
     }
 
-    /// Saturates the network; true at each node that the source still reaches.
+    /// Computes the maximum flow; true for each node that is still reachable from the source.
     fn cut(mut self, source: usize, sink: usize) -> Vec<bool> {
         loop {
             let level = self.levels(source);
@@ -143,10 +143,10 @@ impl Network {
     }
 }
 
-/// The foreground of a picture: the minimum of colour costs and of edges cut between unlike neighbours.
+/// The foreground of a picture: minimises colour costs plus the costs of edges between neighbours of different labels.
 ///
-/// `seeds[p]` is `Some(true)` for certain foreground, `Some(false)` for certain background. Without certain
-/// pixels of both kinds nothing is foreground.
+/// `seeds[p]` is `Some(true)` for certain foreground, `Some(false)` for certain background. Without both kinds of seeds, nothing is
+/// foreground.
 pub fn segment(
     colours: &[[f64; 3]],
     seeds: &[Option<bool>],
@@ -178,7 +178,7 @@ pub fn segment(
             Some(false) => (0.0, CERTAIN),
             None => (back.cost(colour), front.cost(colour)),
         };
-        // Only the difference of the two costs decides.
+        // Only the difference of the two costs matters.
         let least = as_back.min(as_front);
         network.edge(source, p, as_back - least, 0.0);
         network.edge(p, sink, as_front - least, 0.0);
@@ -192,7 +192,7 @@ pub fn segment(
     reached
 }
 
-/// The largest connected part of a mask (four neighbours), the first of equals.
+/// The largest connected component of a mask (4-neighbourhood), the first of equal ones.
 pub fn largest_part(mask: &[bool], columns: usize) -> Vec<bool> {
     let mut label = vec![0usize; mask.len()];
     let mut sizes = vec![0usize];

@@ -1,4 +1,4 @@
-//! Histograms of oriented gradients: the descriptor without a net that serves as the baseline of correspondences.
+//! Histograms of oriented gradients: a descriptor without a net, the baseline of correspondences.
 //!
 //! Dalal, Triggs 2005, in the form of SIFT (Lowe 2004): 4 x 4 cells, 8 signed orientations, clipped at 0.2.
 
@@ -9,7 +9,7 @@ use crate::data::measure::luma;
 pub(super) const CELLS: usize = 4;
 pub(super) const ORIENTATIONS: usize = 8;
 
-/// An image's luma gradients: strength and direction (in orientations, 0 to 8) of each pixel.
+/// The gradients of an image's luma: magnitude and direction (in orientations, 0 to 8) at each pixel.
 pub struct Gradients {
     width: usize,
     height: usize,
@@ -18,7 +18,7 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// Of an image.
+    /// Computes the gradients of an image.
     pub fn of(image: &Image) -> Self {
         let (width, height, l) = (image.width(), image.height(), luma(image));
         let at = |x: usize, y: usize| l[y.min(height - 1) * width + x.min(width - 1)];

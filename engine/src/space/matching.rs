@@ -1,38 +1,37 @@
-//! Matches between the positions of two images: each to its nearest feature, or all together under smoothness.
+//! Matches between the positions of two images: each to its nearest feature, or all jointly with a smoothness term.
 //!
-//! Smooth matches minimise the sum of feature distances plus beta times the squared difference of neighbours'
-//! displacements (Long et al. 2014, section 3), by loopy belief propagation with distance transforms (Felzenszwalb,
-//! Huttenlocher 2006), as SIFT flow does (Liu, Yuen, Torralba 2011).
+//! Smooth matches minimise the sum of feature distances plus beta times the squared difference of neighbours' displacements (Long
+//! et al. 2014, section 3), by loopy belief propagation with distance transforms (Felzenszwalb, Huttenlocher 2006), as SIFT flow
+//! does (Liu, Yuen, Torralba 2011).
 
 use super::features::FeatureMap;
 use crate::embed::knn::{Metric, nearest, squared};
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 
-/// For each position of the first image its match in the second.
+/// The match in the second image for each position of the first.
 #[derive(Clone, Debug)]
 pub struct Matches {
     /// The matched positions.
     pub to: Vec<usize>,
-    /// The features' distances.
+    /// The distances of the features.
     pub distances: Vec<f64>,
 }
 
-/// Each position's nearest feature.
+/// Matches each position to the nearest feature.
 pub fn independent(a: &FeatureMap, b: &FeatureMap, metric: Metric) -> Matches {
     let found = nearest(&b.values, b.d, Some(&a.values), 1, metric);
     Matches { to: found.indices.iter().map(|i| *i as usize).collect(), distances: found.distances }
 }
 
-/// The most pairs of positions that smooth matches weigh.
-const MOST: usize = 1 << 21;
-/// Rounds of message passing.
+/// How many pairs of positions smooth matching considers.
+const MAX_PAIRS: usize = 1 << 21;
+/// The number of rounds of message passing.
 const ROUNDS: usize = 40;
-/// The share of an old message that a new one keeps.
+/// The weight of the old message in a new one.
 const DAMPING: f64 = 0.4;
 
-/// Matches whose displacements are alike among neighbours: `beta` is the price of a difference of one position, in mean
-/// feature distances.
+/// Matches with similar displacements of neighbours; `beta` is the cost of a difference of one position, in mean feature distances.
 ///
 /// # Errors
 /// Where there are too many positions.
@@ -41,7 +40,7 @@ pub fn smooth(a: &FeatureMap, b: &FeatureMap, metric: Metric, beta: f64) -> Resu
     if beta == 0.0 {
         return Ok(independent(a, b, metric));
     }
-    if n * m > MOST {
+    if n * m > MAX_PAIRS {
         return Err(Error::value(format!("smooth matches of {n} to {m} positions are too many"))
             .hint("take a deeper layer, or no smoothing"));
     }
@@ -54,7 +53,7 @@ pub fn smooth(a: &FeatureMap, b: &FeatureMap, metric: Metric, beta: f64) -> Resu
     Ok(Matches { to, distances })
 }
 
-/// The distances of all positions of a to all of b.
+/// The distances of all positions of a to all positions of b.
 fn all_distances(a: &FeatureMap, b: &FeatureMap, metric: Metric) -> Vec<f64> {
     let scaled = |f: &FeatureMap| -> Vec<f32> {
         if metric == Metric::Euclidean {
@@ -77,7 +76,7 @@ fn all_distances(a: &FeatureMap, b: &FeatureMap, metric: Metric) -> Vec<f64> {
         .collect()
 }
 
-/// Min-sum message passing on the first image's lattice; labels are the second's positions.
+/// Min-sum message passing on the lattice of the first image; labels are the positions of the second.
 struct Messages<'a> {
     from: [usize; 2],
     to: [usize; 2],
@@ -91,7 +90,7 @@ const AROUND: [[isize; 2]; 4] = [[-1, 0], [1, 0], [0, -1], [0, 1]];
 impl Messages<'_> {
     fn solve(&self) -> Vec<usize> {
         let (n, m) = (self.from[0] * self.from[1], self.to[0] * self.to[1]);
-        // Entry [i * 4 + k]: what the neighbour in direction k tells i.
+        // Entry [i * 4 + k] is the message to i from its neighbour in direction k.
         let mut messages = vec![0f64; n * 4 * m];
         for _ in 0..ROUNDS {
             let next: Vec<f64> = (0..n * 4)
@@ -122,7 +121,7 @@ impl Messages<'_> {
         (r >= 0 && c >= 0 && r < h as isize && c < w as isize).then_some(r as usize * w + c as usize)
     }
 
-    /// The belief of node i, one value a label: its cost plus all messages but that of direction `but`.
+    /// The belief of node i, a value for each label: its cost plus all messages except that from direction `but`.
     fn belief(&self, messages: &[f64], i: usize, but: Option<usize>) -> Vec<f64> {
         let m = self.to[0] * self.to[1];
         let mut sum = self.cost[i * m..(i + 1) * m].to_vec();
@@ -132,14 +131,14 @@ impl Messages<'_> {
         sum
     }
 
-    /// The message from node j to node i, its neighbour in the direction opposite to k: for each label of i the least of j's belief
-    /// plus beta |displacement of j - displacement of i|^2.
+    /// The message from node j to node i, its neighbour in the direction opposite to k: for each label of i, the minimum over j's
+    /// labels of j's belief plus beta |displacement of j - displacement of i|^2.
     fn message(&self, messages: &[f64], j: usize, i: usize, k: usize, old: &[f64]) -> Vec<f64> {
         let opposite = k ^ 1;
         let belief = self.belief(messages, j, Some(opposite));
         let w = self.from[1];
         let apart = |a: usize, b: usize| [(a / w) as isize - (b / w) as isize, (a % w) as isize - (b % w) as isize];
-        // Equal displacements put j's match where i's is, moved by their distance.
+        // With equal displacements, j's match is i's match moved by the distance of j from i.
         let mut message = transform(&belief, self.to, self.beta, apart(j, i));
         let least = message.iter().copied().fold(f64::INFINITY, f64::min);
         message.iter_mut().zip(old).for_each(|(t, o)| *t = DAMPING * o + (1.0 - DAMPING) * (*t - least));
@@ -199,8 +198,8 @@ fn envelope(f: &[f64], beta: f64, shift: isize, out: &mut [f64]) {
     }
 }
 
-/// The place (column, row) on b's lattice where a feature is matched best: the nearest position, refined by a parabola
-/// through its neighbours' distances along each axis.
+/// The position (column, row) on b's lattice that matches a feature best: the nearest position, refined along each axis by a
+/// parabola through its neighbours' distances.
 pub fn locate(feature: &[f32], b: &FeatureMap, metric: Metric) -> (f64, f64) {
     let [h, w] = b.lattice.size;
     let length = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt().max(1e-12);

@@ -1,4 +1,4 @@
-//! Features by position: their lattice on the input, matching between images, and baselines without a net.
+//! Features by position: their lattice on the input, matching between images, baselines without a net.
 //!
 //! Long, Zhang, Darrell, "Do Convnets Learn Correspondence?", 2014.
 

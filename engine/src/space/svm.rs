@@ -1,4 +1,4 @@
-//! Linear support vector machines, one class against the rest, by dual coordinate descent until the duality gap is closed.
+//! Linear support vector machines, one against the rest, by dual coordinate descent until the duality gap is small.
 //!
 //! Hsieh et al. 2008, "A dual coordinate descent method for large-scale linear SVM" (LIBLINEAR), with squared hinge loss: the
 //! primal is P = |w|^2 / 2 + c sum max(0, 1 - y w x)^2, the dual D = sum alpha - |w|^2 / 2 - sum alpha^2 / 4c, and
@@ -7,37 +7,37 @@
 use crate::random::Stream;
 use rayon::prelude::*;
 
-/// How features are shifted and scaled before classification.
+/// The shift and scale of features before classification.
 #[derive(Clone, Debug)]
 pub struct Scaling {
     mean: Vec<f64>,
     scale: f64,
 }
 
-/// A linear classifier of standardised features.
+/// A linear classifier over standardised features.
 #[derive(Clone, Debug)]
 pub struct Svm {
     scaling: Scaling,
-    /// Classes x (d + 1), the last for the constant.
+    /// Classes x (d + 1); the last is the bias.
     weights: Vec<Vec<f64>>,
-    /// The largest duality gap of a class, as a share of its primal objective.
+    /// The largest duality gap over classes, as a share of the primal objective.
     gap: f64,
 }
 
-/// Training ends where the gap is this share of the objective.
-const CLOSED: f64 = 1e-5;
-/// Rounds over the rows at most.
-const ROUNDS: usize = 5000;
-/// The most rows whose inner products are kept: with fewer rows than features, rounds over these are faster.
-const HELD: usize = 4096;
+/// The duality gap, as a share of the objective, at which training ends.
+const MAX_GAP: f64 = 1e-5;
+/// The most rounds over the rows.
+const MAX_ROUNDS: usize = 5000;
+/// The number of rows up to which their inner products are stored: with fewer rows than features, rounds over these are faster.
+const MAX_ROWS_WITH_PRODUCTS: usize = 4096;
 
 impl Scaling {
-    /// Of `rows` (n x d): their mean, and one scale for all features, so that rows have length 1 on average.
+    /// For `rows` (n x d): their mean, and one scale for all features, such that rows have norm 1 on average.
     pub fn of(rows: &[f32], d: usize) -> Self {
         Self::over(|| rows.chunks(d.max(1)), d)
     }
 
-    /// As [`Scaling::of`], of rows that are iterated over twice.
+    /// As [`Scaling::of`], for rows from an iterator that is used twice.
     pub fn over<R: AsRef<[f32]>, I: Iterator<Item = R>>(rows: impl Fn() -> I, d: usize) -> Self {
         let n = rows().count().max(1) as f64;
         let mut mean = vec![0f64; d];
@@ -48,58 +48,58 @@ impl Scaling {
         Scaling { mean, scale }
     }
 
-    /// A row with 1 for the constant behind it.
+    /// A standardised row followed by 1 for the bias.
     fn row(&self, row: &[f32]) -> Vec<f64> {
         row.iter().zip(&self.mean).map(|(v, m)| (f64::from(*v) - m) * self.scale).chain([1.0]).collect()
     }
 }
 
 impl Svm {
-    /// Trained on `rows` (n x d) of the given classes, 0 to `count` - 1; `c` is the price of a violated margin.
+    /// Trains on `rows` (n x d) of the classes 0 to `count` - 1; `c` is the cost of a margin violation.
     pub fn train(rows: &[f32], d: usize, classes: &[usize], count: usize, c: f64) -> Self {
         let trained = Trained::on(Scaling::of(rows, d), rows, d);
         let all = (0..count).into_par_iter().map(|k| trained.one(|i| classes[i] == k, c, k)).collect();
         trained.finished(all)
     }
 
-    /// A single detector that separates the positive rows from the others, with a scaling of its own.
+    /// Trains one detector that separates the positive rows from the others, with its own scaling.
     pub fn detector(scaling: Scaling, rows: &[f32], d: usize, positive: &[bool], c: f64) -> Self {
         let trained = Trained::on(scaling, rows, d);
         let one = trained.one(|i| positive[i], c, 0);
         trained.finished(vec![one])
     }
 
-    /// How far the training is from its optimum: the largest duality gap of a class, as a share of its objective.
+    /// The distance from the optimum: the largest duality gap over classes, as a share of the objective.
     pub fn gap(&self) -> f64 {
         self.gap
     }
 
-    /// The score of class `k`: above 0 on its side of the plane.
+    /// The score of class `k`: positive on its side of the hyperplane.
     pub fn score(&self, k: usize, row: &[f32]) -> f64 {
         let (w, Scaling { mean, scale }) = (&self.weights[k], &self.scaling);
         let inner: f64 = row.iter().zip(mean).zip(w).map(|((v, m), w)| (f64::from(*v) - m) * scale * w).sum();
         inner + w[w.len() - 1]
     }
 
-    /// The class of a feature.
+    /// The predicted class of a feature.
     pub fn class(&self, row: &[f32]) -> usize {
         let scores: Vec<f64> = (0..self.weights.len()).map(|k| self.score(k, row)).collect();
         (0..scores.len()).fold(0, |b, k| if scores[k] > scores[b] { k } else { b })
     }
 }
 
-/// Rows that classifiers are trained on.
+/// The rows that classifiers are trained on.
 struct Trained {
     scaling: Scaling,
     x: Vec<Vec<f64>>,
-    /// The rows' inner products, where they are held.
+    /// The rows' inner products, where they are stored.
     products: Option<Vec<Vec<f64>>>,
 }
 
 impl Trained {
     fn on(scaling: Scaling, rows: &[f32], d: usize) -> Self {
         let x: Vec<Vec<f64>> = rows.par_chunks(d.max(1)).map(|r| scaling.row(r)).collect();
-        let few = x.len() <= HELD.min(d);
+        let few = x.len() <= MAX_ROWS_WITH_PRODUCTS.min(d);
         let products = few.then(|| x.par_iter().map(|a| x.iter().map(|b| inner(a, b)).collect()).collect());
         Trained { scaling, x, products }
     }
@@ -116,12 +116,12 @@ impl Trained {
         let mut dual = Dual { rows: self, y: &y, c, alpha: vec![0.0; n], w: self.start() };
         let mut stream = Stream::new(class as u64, "svm");
         let mut gap = 0.0;
-        for round in 1..=ROUNDS {
+        for round in 1..=MAX_ROUNDS {
             let moved = dual.round(&stream.permutation(n));
-            let last = round == ROUNDS || moved == 0.0;
+            let last = round == MAX_ROUNDS || moved == 0.0;
             if last || round % 10 == 0 {
                 gap = dual.gap();
-                if last || gap <= CLOSED {
+                if last || gap <= MAX_GAP {
                     break;
                 }
             }
@@ -129,7 +129,7 @@ impl Trained {
         (dual.weights(), gap)
     }
 
-    /// The plane's inner product with each row, or its weights: all 0.
+    /// The initial inner products with the rows, or the initial weights: all 0.
     fn start(&self) -> Vec<f64> {
         vec![0.0; if self.products.is_some() { self.x.len() } else { self.x.first().map_or(0, Vec::len) }]
     }
@@ -145,7 +145,7 @@ struct Dual<'a> {
     y: &'a [f64],
     c: f64,
     alpha: Vec<f64>,
-    /// The weights; where products are held, their inner product with each row instead.
+    /// The weights; where inner products are stored, the weights' inner product with each row instead.
     w: Vec<f64>,
 }
 
@@ -154,7 +154,7 @@ impl Dual<'_> {
         if self.rows.products.is_some() { self.w[i] } else { inner(&self.rows.x[i], &self.w) }
     }
 
-    /// One step for each row in the given order; the longest.
+    /// One step for each row in the given order; returns the longest step.
     fn round(&mut self, order: &[usize]) -> f64 {
         let diagonal = 0.5 / self.c;
         let mut longest = 0f64;
@@ -179,7 +179,7 @@ impl Dual<'_> {
     /// The duality gap as a share of the primal objective.
     fn gap(&self) -> f64 {
         let seen: Vec<f64> = (0..self.y.len()).map(|i| self.seen(i)).collect();
-        // |w|^2 is the sum of alpha y (w x).
+        // The sum of alpha y (w x) is |w|^2.
         let square: f64 = seen.iter().zip(&self.alpha).zip(self.y).map(|((s, a), y)| s * a * y).sum();
         let loss: f64 = seen.iter().zip(self.y).map(|(s, y)| (1.0 - y * s).max(0.0).powi(2)).sum();
         let primal = 0.5 * square + self.c * loss;
@@ -220,8 +220,8 @@ mod tests {
         assert_eq!(right, 100);
     }
 
-    /// The primal's gradient is 0 at the optimum; and rounds over inner products end where rounds over rows do, as near as the
-    /// duality gap says.
+    /// The gradient of the primal is 0 at the optimum; rounds over inner products end at the same weights as rounds over rows,
+    /// within the duality gap.
     #[test]
     fn training_ends_at_the_optimum() {
         let stream = Stream::new(4, "features");
@@ -230,7 +230,7 @@ mod tests {
             let positive: Vec<bool> = (0..n).map(|i| stream.uniform_at((9 * n * d + i) as u64) < 0.4).collect();
             let scaling = Scaling::of(&rows, d);
             let svm = Svm::detector(scaling.clone(), &rows, d, &positive, 10.0);
-            assert!(svm.gap() <= CLOSED, "{}", svm.gap());
+            assert!(svm.gap() <= MAX_GAP, "{}", svm.gap());
             let w = &svm.weights[0];
             let (mut gradient, mut size, mut primal) = (w.clone(), 0.0, 0.5 * inner(w, w));
             for (row, positive) in rows.chunks(d).zip(&positive) {
@@ -244,7 +244,7 @@ mod tests {
             assert!(left < 1e-3 * size, "{n} x {d}: gradient {left} of {size}");
             let one = Trained { products: None, ..Trained::on(scaling, &rows, d) }.one(|i| positive[i], 10.0, 0).0;
             let apart = one.iter().zip(w).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
-            assert!(apart <= 8.0 * CLOSED * primal, "{n} x {d}: {apart} of {primal}");
+            assert!(apart <= 8.0 * MAX_GAP * primal, "{n} x {d}: {apart} of {primal}");
         }
     }
 }

@@ -18,7 +18,7 @@ crate::choice! {
 }
 
 impl Warp {
-    /// Where the point (x, y) of an image of `width` x `height` goes.
+    /// The new position of the point (x, y) of an image of `width` x `height`.
     pub fn forward(self, (x, y): (f64, f64), (width, height): (f64, f64)) -> (f64, f64) {
         let [a, b, c, d] = self.matrix();
         let (cx, cy) = (width / 2.0, height / 2.0);
@@ -27,7 +27,7 @@ impl Warp {
         (cx + a * u + b * v + moved.0, cy + c * u + d * v + moved.1)
     }
 
-    /// Where the point (x, y) came from.
+    /// The old position of the point (x, y).
     fn backward(self, (x, y): (f64, f64), (width, height): (f64, f64)) -> (f64, f64) {
         let [a, b, c, d] = self.matrix();
         let moved = if self == Warp::Translation { (0.07 * width, 0.07 * height) } else { (0.0, 0.0) };
@@ -49,10 +49,10 @@ impl Warp {
         }
     }
 
-    /// The changed image; borders are repeated.
+    /// The transformed image; borders are repeated.
     ///
     /// # Errors
-    /// Where the image cannot be made.
+    /// Where the image cannot be created.
     pub fn apply(self, image: &Image) -> Result<Image> {
         if self == Warp::Photometric {
             let cast = [1.0, 0.85, 0.7];
@@ -75,7 +75,7 @@ impl Warp {
     }
 }
 
-/// The colour at a point, bilinear, borders repeated.
+/// The colour at a point, interpolated bilinearly; borders are repeated.
 pub fn sample(image: &Image, (x, y): (f64, f64)) -> [u8; 3] {
     let (w, h) = (image.width(), image.height());
     let (u, v) = ((x - 0.5).clamp(0.0, (w - 1) as f64), (y - 0.5).clamp(0.0, (h - 1) as f64));
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn points_go_where_their_colours_go() {
-        // A smooth image, whose colours tell places.
+        // A smooth image whose colours identify positions.
         let pixels = (0..64 * 48).flat_map(|i| [(i % 64 * 3) as u8, (i / 64 * 4) as u8, 0]).collect();
         let image = Image::new(64, 48, pixels).unwrap();
         for warp in [Warp::Rotation, Warp::Scale, Warp::Translation] {

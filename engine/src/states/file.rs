@@ -37,7 +37,7 @@ pub struct Header {
     /// What must be the same in all states that are joined: engine, numerics, script, its parameters.
     pub facts: BTreeMap<String, String>,
     /// The questions, in the script's order.
-    pub questions: Vec<Entry>,
+    pub questions: Vec<StateEntry>,
     /// BLAKE3 of the columns, hexadecimal.
     pub blake3: String,
     /// BLAKE3 of the metadata's text with zeros in the place of this digest, hexadecimal; none in files of version 1.
@@ -47,7 +47,7 @@ pub struct Header {
 
 /// A question of a state file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct StateEntry {
     /// The question.
     pub question: Question,
     /// BLAKE3 of the question, hexadecimal.
@@ -69,10 +69,10 @@ pub struct StateFile {
     /// What must be the same in all states that are joined.
     pub facts: BTreeMap<String, String>,
     /// The questions with their states, in the script's order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<StateEntry>,
 }
 
-impl Entry {
+impl StateEntry {
     /// Whether the images that it covers, and those that could not be read, are ranges within the data set.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Entry {
     /// An entry of that state.
     pub fn new(question: Question, kind: &str, covered: &Covered, broken: &Broken, fields: Fields) -> Self {
         let digest = question.digest();
-        Entry { question, digest, kind: kind.into(), covered: covered.record(), broken: broken.record(), fields }
+        StateEntry { question, digest, kind: kind.into(), covered: covered.record(), broken: broken.record(), fields }
     }
 
     /// The images that no state has seen, as ranges.

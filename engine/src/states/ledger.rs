@@ -4,7 +4,7 @@
 //! Where a folder is named, the state of each wave of images is kept there as a file of its own, so that a run that was
 //! killed resumes with the missing images.
 
-use super::{Entry, Question, StateFile};
+use super::{Question, StateEntry, StateFile};
 use crate::accumulators::{Broken, Covered, State};
 use crate::error::{Context, Error, Result};
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub struct Ledger {
     /// States that are there already, with the names of their files.
     pub given: Vec<(String, StateFile)>,
     asked: AtomicUsize,
-    entries: Mutex<Vec<Entry>>,
+    entries: Mutex<Vec<StateEntry>>,
 }
 
 /// What is known of a question: its state and the images in it.
@@ -144,7 +144,7 @@ impl Ledger {
         StateFile { facts: self.facts.clone(), entries: self.entries().clone() }
     }
 
-    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+    fn entries(&self) -> MutexGuard<'_, Vec<StateEntry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -173,7 +173,7 @@ impl<S: State> Kept<S> {
         self.state.merge(other.state)
     }
 
-    fn take(&mut self, entry: &Entry, question: &Question, place: &str) -> Result<()> {
+    fn take(&mut self, entry: &StateEntry, question: &Question, place: &str) -> Result<()> {
         question.check(&entry.question, place)?;
         if entry.kind != S::KIND {
             return Err(Error::format(format!("`{place}` holds a state of kind {}, not {}", entry.kind, S::KIND)));
@@ -182,7 +182,7 @@ impl<S: State> Kept<S> {
         self.merge(Kept { state: S::read(&entry.fields)?, covered, broken }).context(|| format!("`{place}`"))
     }
 
-    fn entry(&self, question: &Question) -> Entry {
-        Entry::new(question.clone(), S::KIND, &self.covered, &self.broken, self.state.write())
+    fn entry(&self, question: &Question) -> StateEntry {
+        StateEntry::new(question.clone(), S::KIND, &self.covered, &self.broken, self.state.write())
     }
 }

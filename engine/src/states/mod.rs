@@ -8,6 +8,6 @@ mod file;
 mod ledger;
 mod question;
 
-pub use file::{Entry, FORMAT, Header, StateFile, VERSION, merge};
+pub use file::{FORMAT, Header, StateEntry, StateFile, VERSION, merge};
 pub use ledger::{Kept, Ledger, Listing};
-pub use question::{Net, Question};
+pub use question::{Question, QuestionNet};

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// A net that is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Net {
+pub struct QuestionNet {
     /// What it is called.
     pub name: String,
     /// BLAKE3 of its weights, hexadecimal.
@@ -25,7 +25,7 @@ pub struct Question {
     /// The probe's options.
     pub options: Value,
     /// The nets that are asked.
-    pub nets: Vec<Net>,
+    pub nets: Vec<QuestionNet>,
     /// The identity of the data set: its name, its number of images, its files.
     pub data: Value,
     /// Images of the whole data set.

@@ -1,7 +1,7 @@
 //! A box of a detector as a subject: the raw score of its class, its objectness, or one of its coordinates.
 
 use super::Subject;
-use super::places::{Places, Shown};
+use super::places::{CurveValue, Places};
 use crate::detect::{Detector, Found};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -134,8 +134,8 @@ impl BoxQuery {
             false => (output, read.clone()),
         };
         let shown = match self.part {
-            BoxPart::Class | BoxPart::Objectness => Shown::Value(output, first),
-            _ => Shown::Score,
+            BoxPart::Class | BoxPart::Objectness => CurveValue::Value(output, first),
+            _ => CurveValue::Score,
         };
         let part = if self.part == BoxPart::Class { String::new() } else { format!("{} of ", self.part.word()) };
         Ok(Subject::Places(Places {

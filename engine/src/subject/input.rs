@@ -129,10 +129,9 @@ impl Input {
                 let x = model.batched(&samples.fitted(model)?)?;
                 Ok(Prepared { x, photo: None, placement: None, samples: Some(samples.clone()) })
             }
-            other => Err(Error::subject(format!(
-                "an image, a signal, a volume or a tensor is asked for, got {}",
-                other.kind()
-            ))),
+            other => {
+                Err(Error::subject(format!("expected an image, a signal, a volume or a tensor, got {}", other.kind())))
+            }
         }
     }
 
@@ -144,7 +143,7 @@ impl Input {
         match self {
             Input::Data(data) => Ok(data.clone()),
             Input::Image(image) => Ok(Dataset::from_images("image", [image.clone()])),
-            other => Err(Error::subject(format!("a data set is asked for, got {}", other.kind()))
+            other => Err(Error::subject(format!("expected a data set, got {}", other.kind()))
                 .hint("`load_images(folder)` and `shapes(#{ n: 100 })` make one")),
         }
     }

@@ -16,7 +16,7 @@ use std::fmt;
 pub use boxes::{BoxPart, BoxQuery};
 pub use input::{Input, Prepared};
 pub(crate) use places::shares;
-pub use places::{Over, Places, Shown};
+pub use places::{CurveValue, Over, Places};
 pub use samples::Samples;
 
 /// The subject of a probe: what it is asked about.

@@ -65,7 +65,7 @@ impl fmt::Display for Over {
 
 /// The value that a curve shows for a subject of places.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Shown {
+pub enum CurveValue {
     /// The score itself.
     Score,
     /// The mean probability of this class over the places (row by row).
@@ -86,7 +86,7 @@ pub struct Places {
     /// Indexes of values of one sample, each with its weight.
     pub weights: Arc<Vec<(usize, f64)>>,
     /// The value that curves show.
-    pub shown: Shown,
+    pub shown: CurveValue,
     /// The places of the map of classes, where it is one.
     pub at: Arc<Vec<usize>>,
     /// The box, where it is one.
@@ -105,8 +105,8 @@ impl Places {
             Ok(flat.chunks(n.max(1)).map(<[f64]>::to_vec).collect())
         };
         match &self.shown {
-            Shown::Value(node, index) => Ok(samples(*node)?.iter().map(|v| v[*index]).collect()),
-            Shown::Mean(class) => {
+            CurveValue::Value(node, index) => Ok(samples(*node)?.iter().map(|v| v[*index]).collect()),
+            CurveValue::Mean(class) => {
                 let maps = self.model.class_maps()?;
                 let mean = |sample: &Vec<f64>| {
                     let each = self.at.iter().map(|at| maps.readout.shown(&maps.scores(sample, *at))[*class]);
@@ -114,7 +114,7 @@ impl Places {
                 };
                 Ok(samples(self.node)?.iter().map(mean).collect())
             }
-            Shown::Score => Subject::Places(self.clone()).scores(trace),
+            CurveValue::Score => Subject::Places(self.clone()).scores(trace),
         }
     }
 }
@@ -136,7 +136,7 @@ pub(super) fn resolve(model: &Model, index: usize, over: &Over, input: &Prepared
         node: model.graph().scores(),
         name: format!("{} {over}{places}", model.card().class_name(index)),
         weights: Arc::new(at.iter().map(|p| (maps.index(index, *p), 1.0)).collect()),
-        shown: Shown::Mean(index),
+        shown: CurveValue::Mean(index),
         at: Arc::new(at),
         found: None,
     }))

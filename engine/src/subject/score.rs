@@ -1,7 +1,7 @@
 //! The score of a subject: the subject that a question resolves to at an input, the score of each sample, and its derivative,
 //! with which a backward pass starts.
 
-use super::{BoxPart, BoxQuery, Over, Places, Prepared, Shown, Subject, argmax, places};
+use super::{BoxPart, BoxQuery, CurveValue, Over, Places, Prepared, Subject, argmax, places};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::kernels::rearrange;
@@ -73,7 +73,7 @@ impl Subject {
                 let n = flat.len() / trace.batch().max(1);
                 Ok(flat.chunks(n.max(1)).map(|row| readout.shown(row)[*index]).collect())
             }
-            Subject::Places(places) if places.shown != Shown::Score => places.probabilities(trace),
+            Subject::Places(places) if places.shown != CurveValue::Score => places.probabilities(trace),
             other => other.scores(trace),
         }
     }
@@ -84,7 +84,7 @@ impl Subject {
     /// For a subject without a score.
     pub fn watched_nodes(&self) -> Result<Vec<NodeId>> {
         let mut nodes = self.nodes()?;
-        if let Subject::Places(Places { shown: Shown::Value(node, _), .. }) = self {
+        if let Subject::Places(Places { shown: CurveValue::Value(node, _), .. }) = self {
             nodes.push(*node);
         }
         nodes.sort();
@@ -96,8 +96,8 @@ impl Subject {
     pub fn watched_word(&self) -> &'static str {
         match self {
             Subject::Class { model, .. } if model.readout().word() == "probability" => "probability",
-            Subject::Places(Places { shown: Shown::Mean(_), .. }) => "mean probability",
-            Subject::Places(Places { shown: Shown::Value(..), .. }) => "probability",
+            Subject::Places(Places { shown: CurveValue::Mean(_), .. }) => "mean probability",
+            Subject::Places(Places { shown: CurveValue::Value(..), .. }) => "probability",
             _ => "score",
         }
     }

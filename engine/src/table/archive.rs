@@ -3,18 +3,18 @@
 //!
 //! Only the tar's headers and small texts are read when it is opened; an image is read from its place when it is asked for.
 
-use super::bytes::Source;
-use super::filter::{Filter, Value};
+use super::bytes::ByteSource;
+use super::filter::{Filter, FilterValue};
 use super::rows::{ColumnChoice, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
-use crate::data::files::is_photo;
+use crate::data::extensions::is_photo;
 use crate::error::{Error, Result};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::io::Read;
 
 /// Bytes of a text beside an image; longer ones are cut off.
-const TEXT: u64 = 1 << 16;
+const MAX_TEXT_BYTES: u64 = 1 << 16;
 
 /// One sample.
 #[derive(Default)]
@@ -24,12 +24,12 @@ struct Sample {
     label: Option<String>,
     attributes: Vec<Option<Attribute>>,
     /// Its values in the filter's columns.
-    values: Vec<Value>,
+    values: Vec<FilterValue>,
 }
 
 /// A tar file.
 pub struct Archive {
-    source: Source,
+    source: ByteSource,
     samples: Vec<Sample>,
     columns: ColumnChoice,
     filtered: Vec<Filtered>,
@@ -49,7 +49,7 @@ impl Archive {
     ///
     /// # Errors
     /// Where it is no tar file, or a wanted member is in no sample.
-    pub fn open(source: Source, columns: &ColumnChoice) -> Result<Self> {
+    pub fn open(source: ByteSource, columns: &ColumnChoice) -> Result<Self> {
         let damaged = |e: std::io::Error| Error::format(format!("a damaged tar file: {e}"));
         let mut tar = tar::Archive::new(source.reader(0));
         let mut all =
@@ -71,7 +71,7 @@ impl Archive {
             let (sample, member) = (name[..base + dot].to_string(), name[base + dot + 1..].to_ascii_lowercase());
             if key.as_ref() != Some(&sample) {
                 let (attributes, values) =
-                    (vec![None; columns.attributes.len()], vec![Value::Nothing; all.filtered.len()]);
+                    (vec![None; columns.attributes.len()], vec![FilterValue::Nothing; all.filtered.len()]);
                 all.samples.push(Sample { attributes, values, ..Sample::default() });
                 key = Some(sample);
             }
@@ -81,7 +81,7 @@ impl Archive {
                 let length =
                     usize::try_from(entry.size()).map_err(|_| Error::format("a member that fits no memory"))?;
                 current.image.get_or_insert((place, length));
-            } else if entry.size() <= TEXT
+            } else if entry.size() <= MAX_TEXT_BYTES
                 && (member == "json"
                     || named(&member, columns)
                     || all.filtered.iter().any(|f| f.name.eq_ignore_ascii_case(&member)))
@@ -159,14 +159,16 @@ fn said(member: &str, text: &str, (sample, filtered): (&mut Sample, &mut [Filter
 }
 
 /// What a filter compares of a field.
-fn value_of(field: &Json, numeric: bool) -> Value {
+fn value_of(field: &Json, numeric: bool) -> FilterValue {
     match field {
-        Json::Null => Value::Nothing,
-        Json::Bool(b) => Value::Bool(*b),
-        Json::Number(n) => n.as_i64().map(Value::Int).or(n.as_f64().map(Value::Number)).unwrap_or(Value::Nothing),
-        Json::String(s) if numeric => Value::number_of(s.clone()),
-        Json::String(s) => Value::of(s.clone()),
-        Json::Array(_) | Json::Object(_) => Value::Text(field.to_string()),
+        Json::Null => FilterValue::Nothing,
+        Json::Bool(b) => FilterValue::Bool(*b),
+        Json::Number(n) => {
+            n.as_i64().map(FilterValue::Int).or(n.as_f64().map(FilterValue::Number)).unwrap_or(FilterValue::Nothing)
+        }
+        Json::String(s) if numeric => FilterValue::number_of(s.clone()),
+        Json::String(s) => FilterValue::of(s.clone()),
+        Json::Array(_) | Json::Object(_) => FilterValue::Text(field.to_string()),
     }
 }
 
@@ -198,8 +200,8 @@ impl Rows for Archive {
         }
     }
 
-    fn value(&self, row: usize, name: &str) -> Result<Value> {
+    fn value(&self, row: usize, name: &str) -> Result<FilterValue> {
         let at = self.filtered.iter().position(|f| f.name == name);
-        Ok(at.and_then(|i| self.samples.get(row)?.values.get(i).cloned()).unwrap_or(Value::Nothing))
+        Ok(at.and_then(|i| self.samples.get(row)?.values.get(i).cloned()).unwrap_or(FilterValue::Nothing))
     }
 }

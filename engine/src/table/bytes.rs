@@ -55,12 +55,12 @@ pub fn whole(uri: &str, most: u64) -> Result<Bytes> {
     if is_object(uri) {
         return cloud::whole(uri, most).inspect_err(note);
     }
-    Source::open(uri)?.read_all(most)
+    ByteSource::open(uri)?.read_all(most)
 }
 
 /// A file that is read by ranges; cheap to clone.
 #[derive(Clone)]
-pub struct Source(Arc<Inner>);
+pub struct ByteSource(Arc<Inner>);
 
 struct Inner {
     length: u64,
@@ -93,7 +93,7 @@ pub fn no_buckets(uri: &str) -> Error {
         .hint("build it with them: cargo install --locked --path . --features cloud (the wheel has them); or mount the bucket")
 }
 
-impl Source {
+impl ByteSource {
     /// The file at a path or an address.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Source {
         }
         let path = Path::new(uri);
         let (file, length) = regular::open(path)?;
-        Ok(Source(Arc::new(Inner { length, from: From::File(Mutex::new(file), path.to_path_buf()) })))
+        Ok(ByteSource(Arc::new(Inner { length, from: From::File(Mutex::new(file), path.to_path_buf()) })))
     }
 
     #[cfg(feature = "hub")]
@@ -135,7 +135,7 @@ impl Source {
 
     #[cfg(any(feature = "hub", feature = "cloud"))]
     fn far(file: Box<dyn super::ranges::Ranges>, length: u64) -> Self {
-        Source(Arc::new(Inner { length, from: From::Far(Ahead::new(file, length)) }))
+        ByteSource(Arc::new(Inner { length, from: From::Far(Ahead::new(file, length)) }))
     }
 
     /// Its length in bytes.
@@ -151,10 +151,10 @@ impl Source {
         self.read_within(start, length, self.0.length)
     }
 
-    /// As [`Source::read_at`]; bytes that are read ahead in a remote file lie before `end`.
+    /// As [`ByteSource::read_at`]; bytes that are read ahead in a remote file lie before `end`.
     ///
     /// # Errors
-    /// As [`Source::read_at`].
+    /// As [`ByteSource::read_at`].
     pub fn read_within(&self, start: u64, length: usize, end: u64) -> Result<Bytes> {
         if start.checked_add(length as u64).is_none_or(|stop| stop > self.0.length) {
             return Err(Error::format("the file ends too early").hint("is a download or a copy unfinished?"));
@@ -175,7 +175,7 @@ impl Source {
     /// All of it, where it is no longer than `most`.
     ///
     /// # Errors
-    /// As [`Source::read_at`], and where it is longer.
+    /// As [`ByteSource::read_at`], and where it is longer.
     pub fn read_all(&self, most: u64) -> Result<Bytes> {
         match usize::try_from(self.0.length) {
             Ok(length) if self.0.length <= most => self.read_at(0, length),
@@ -189,22 +189,22 @@ impl Source {
     }
 
     /// A part of it, to be read as a file of its own at the same positions.
-    pub fn part(&self, range: Range<u64>) -> Part {
-        Part { source: self.clone(), end: range.end.min(self.0.length) }
+    pub fn part(&self, range: Range<u64>) -> ByteRange {
+        ByteRange { source: self.clone(), end: range.end.min(self.0.length) }
     }
 }
 
 /// A reader of a source from a position on.
 pub struct At {
-    source: Source,
+    source: ByteSource,
     at: u64,
     end: u64,
 }
 
 /// A source that is read up to a position only.
 #[derive(Clone)]
-pub struct Part {
-    source: Source,
+pub struct ByteRange {
+    source: ByteSource,
     end: u64,
 }
 
@@ -233,13 +233,13 @@ impl Seek for At {
     }
 }
 
-impl Length for Source {
+impl Length for ByteSource {
     fn len(&self) -> u64 {
         self.length()
     }
 }
 
-impl ChunkReader for Source {
+impl ChunkReader for ByteSource {
     type T = std::io::BufReader<At>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
@@ -251,13 +251,13 @@ impl ChunkReader for Source {
     }
 }
 
-impl Length for Part {
+impl Length for ByteRange {
     fn len(&self) -> u64 {
         self.end
     }
 }
 
-impl ChunkReader for Part {
+impl ChunkReader for ByteRange {
     type T = std::io::BufReader<At>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {

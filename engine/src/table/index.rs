@@ -2,7 +2,7 @@
 //!
 //! A path in it is relative to the index's own folder where the file lies below it. Consecutive shards of one file are parts of it.
 
-use super::bytes::{Source, is_address, with_source_error};
+use super::bytes::{ByteSource, is_address, with_source_error};
 use super::filter::Filter;
 use super::sources::Format;
 use crate::accumulators::fields::index;
@@ -80,7 +80,7 @@ pub fn decode(path: &str) -> Result<Option<Index>> {
 
 fn read(path: &str) -> Result<Option<Index>> {
     let place = || format!("`{path}`");
-    let file = SerializedFileReader::new(Source::open(path)?)
+    let file = SerializedFileReader::new(ByteSource::open(path)?)
         .map_err(|e| Error::format(format!("a damaged Parquet file: {e}")))
         .context(place)?;
     let schema = file.metadata().file_metadata().schema_descr();

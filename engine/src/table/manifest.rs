@@ -2,11 +2,11 @@
 //!
 //! Of a manifest only the offsets of blocks of rows are kept in memory; the rows themselves are read in blocks.
 
-use super::bytes::{Source, is_object};
-use super::filter::{Filter, Value};
+use super::bytes::{ByteSource, is_object};
+use super::filter::{Filter, FilterValue};
 use super::rows::{Blocks, ColumnChoice, IMAGES, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
-use crate::data::files::is_image;
+use crate::data::extensions::is_image;
 use crate::data::pattern::walk;
 use crate::error::{Error, Result, did_you_mean};
 use csv::StringRecord;
@@ -14,11 +14,11 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Rows of a block.
-const BLOCK: usize = 256;
+const BLOCK_ROWS: usize = 256;
 
 /// A CSV file.
 pub struct Manifest {
-    source: Source,
+    source: ByteSource,
     separator: u8,
     /// Where each block begins.
     places: Vec<u64>,
@@ -42,7 +42,7 @@ impl Manifest {
     ///
     /// # Errors
     /// Where it is no table, or lacks a column.
-    pub fn open(source: Source, columns: &ColumnChoice) -> Result<Self> {
+    pub fn open(source: ByteSource, columns: &ColumnChoice) -> Result<Self> {
         let mut first = Vec::new();
         source.reader(0).take(1 << 16).read_to_end(&mut first).map_err(|e| Error::format(e.to_string()))?;
         let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
@@ -86,7 +86,7 @@ impl Manifest {
             if !reader.read_record(&mut record).map_err(damaged)? {
                 break;
             }
-            if rows % BLOCK == 0 {
+            if rows % BLOCK_ROWS == 0 {
                 places.push(place);
             }
             for (_, column, numeric) in &mut attributes {
@@ -111,17 +111,17 @@ impl Manifest {
     }
 
     fn field(&self, row: usize, column: usize) -> Result<String> {
-        let block = row / BLOCK;
+        let block = row / BLOCK_ROWS;
         let read = || {
             let place = self.places.get(block).ok_or_else(|| Error::not_found(format!("no row {row}")))?;
             let mut from = BufReader::new(self.source.reader(0));
             from.seek(SeekFrom::Start(*place)).map_err(|e| Error::format(e.to_string()))?;
             let mut builder = csv::ReaderBuilder::new();
             builder.delimiter(self.separator).trim(csv::Trim::All).has_headers(false);
-            builder.from_reader(from).into_records().take(BLOCK).map(|r| r.map_err(damaged)).collect()
+            builder.from_reader(from).into_records().take(BLOCK_ROWS).map(|r| r.map_err(damaged)).collect()
         };
         let block = self.blocks.get(block, read)?;
-        let record = block.get(row % BLOCK).ok_or_else(|| Error::not_found(format!("no row {row}")))?;
+        let record = block.get(row % BLOCK_ROWS).ok_or_else(|| Error::not_found(format!("no row {row}")))?;
         Ok(record.get(column).unwrap_or_default().to_string())
     }
 }
@@ -162,12 +162,12 @@ impl Rows for Manifest {
         Ok((filter.clone(), std::iter::once(0..self.rows).collect()))
     }
 
-    fn value(&self, row: usize, name: &str) -> Result<Value> {
+    fn value(&self, row: usize, name: &str) -> Result<FilterValue> {
         let Some((_, column, numeric)) = self.filtered.iter().find(|(n, ..)| n == name) else {
-            return Ok(Value::Nothing);
+            return Ok(FilterValue::Nothing);
         };
         let text = self.field(row, *column)?;
-        Ok(if *numeric { Value::number_of(text) } else { Value::of(text) })
+        Ok(if *numeric { FilterValue::number_of(text) } else { FilterValue::of(text) })
     }
 }
 
@@ -236,7 +236,7 @@ impl Rows for Folder {
             .hint("filter the data set: load_table(..).filter(|image| image.label == \"cat\")"))
     }
 
-    fn value(&self, _: usize, _: &str) -> Result<Value> {
-        Ok(Value::Nothing)
+    fn value(&self, _: usize, _: &str) -> Result<FilterValue> {
+        Ok(FilterValue::Nothing)
     }
 }

@@ -22,7 +22,7 @@ pub mod sources;
 
 pub use self::cluster_options::ClusterOptions;
 
-use self::bytes::{Source, is_address, whole, with_source_error};
+use self::bytes::{ByteSource, is_address, whole, with_source_error};
 use crate::data::{Attribute, Dataset, Generator, Image};
 use crate::error::{Context, Error, Result};
 use crate::limits::IMAGE_FILE;
@@ -39,11 +39,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Files that are held open.
-const OPEN: usize = 4;
+const MAX_OPEN_FILES: usize = 4;
 /// How often a file is tried.
-const TRIES: usize = 2;
+const MAX_TRIES: usize = 2;
 /// Files that an identity names; of more it is their digest.
-const NAMED: usize = 100;
+const MAX_NAMED_FILES: usize = 100;
 
 crate::params! {
     /// Which columns of a table are read.
@@ -170,9 +170,9 @@ pub fn check_filter(list: &str, listed: &Index, options: &LoadTable) -> Result<(
 
 fn open(uri: &str, format: Format, columns: &ColumnChoice) -> Result<Arc<dyn Rows>> {
     let rows: Arc<dyn Rows> = match format {
-        Format::Parquet => Arc::new(parquet::Parquet::open(Source::open(uri)?, columns)?),
-        Format::Csv => Arc::new(manifest::Manifest::open(Source::open(uri)?, columns)?),
-        Format::Tar => Arc::new(archive::Archive::open(Source::open(uri)?, columns)?),
+        Format::Parquet => Arc::new(parquet::Parquet::open(ByteSource::open(uri)?, columns)?),
+        Format::Csv => Arc::new(manifest::Manifest::open(ByteSource::open(uri)?, columns)?),
+        Format::Tar => Arc::new(archive::Archive::open(ByteSource::open(uri)?, columns)?),
         Format::Folder => Arc::new(manifest::Folder::open(uri)?),
     };
     match &columns.filter {
@@ -208,7 +208,7 @@ impl Rowed {
         if let Some((_, rows)) = opened.files.iter().find(|(f, _)| *f == file) {
             return Ok((rows.clone(), row));
         }
-        if let Some((_, error)) = opened.failed.get(&file).filter(|(tries, _)| *tries >= TRIES) {
+        if let Some((_, error)) = opened.failed.get(&file).filter(|(tries, _)| *tries >= MAX_TRIES) {
             return Err(error.clone());
         }
         let made = with_source_error(|| open(&shard.uri, shard.format, &self.columns)).and_then(|rows| {
@@ -220,7 +220,7 @@ impl Rowed {
         match made.context(|| format!("`{}`", shard.uri)) {
             Ok(rows) => {
                 opened.files.push_front((file, rows.clone()));
-                opened.files.truncate(OPEN);
+                opened.files.truncate(MAX_OPEN_FILES);
                 Ok((rows, row))
             }
             // The next one to ask tries it again.
@@ -329,7 +329,7 @@ impl Generator for Rowed {
             }
         }
         let files = match files.len() {
-            0..=NAMED => json!(files),
+            0..=MAX_NAMED_FILES => json!(files),
             _ => json!(crate::digest::digest(json!(files).to_string().as_bytes())),
         };
         let columns = &self.columns;

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of a first request; in a sequential read each further one is twice as long, up to the most.
-const LEAST: u64 = 1 << 20;
-const MOST: u64 = 1 << 22;
+/// Bytes of a first request; in a sequential read each further one is twice as long, up to [`MAX_REQUEST_BYTES`].
+const MIN_REQUEST_BYTES: u64 = 1 << 20;
+const MAX_REQUEST_BYTES: u64 = 1 << 22;
 /// The end of a file, where Parquet has its footer: one request as well.
-const END: u64 = 1 << 16;
+const FOOTER_BYTES: u64 = 1 << 16;
 /// Ranges that are kept, one for each place that is read on from.
-const KEPT: usize = 4;
+const KEPT_RANGES: usize = 4;
 
 /// A file whose parts can be requested.
 pub trait Ranges: Send + Sync {
@@ -64,24 +64,24 @@ impl Ahead {
         };
         let at = usize::try_from(start - range.first).map_err(|_| Error::internal("a range of a file was lost"))?;
         let part = range.held.slice(at..at + length);
-        if range.held.len() as u64 <= 2 * MOST {
+        if range.held.len() as u64 <= 2 * MAX_REQUEST_BYTES {
             ranges.push_front(range);
-            ranges.truncate(KEPT);
+            ranges.truncate(KEPT_RANGES);
         }
         Ok(part)
     }
 
     /// A range that holds `start` to `stop`, of which `before` holds the beginning; nothing is asked for twice.
     fn further(&self, before: Option<ReadRange>, start: u64, (stop, end): (u64, u64)) -> Result<ReadRange> {
-        let last = self.length.saturating_sub(END);
+        let last = self.length.saturating_sub(FOOTER_BYTES);
         let (from, size) = match &before {
             Some(range) => (range.end(), range.next),
-            None => (if start >= last { last } else { start }, LEAST),
+            None => (if start >= last { last } else { start }, MIN_REQUEST_BYTES),
         };
         let to = from.saturating_add(size).min(end).max(stop).min(self.length);
         let length = usize::try_from(to - from).map_err(|_| Error::format("a part that fits no memory"))?;
         let new = self.file.range(from, length)?;
-        let next = (2 * size).min(MOST);
+        let next = (2 * size).min(MAX_REQUEST_BYTES);
         let held = before.map(|r| r.held.slice((start - r.first) as usize..)).filter(|held| !held.is_empty());
         Ok(match held {
             None => ReadRange { first: from, held: new, next },
@@ -119,7 +119,7 @@ mod tests {
         // The end at once, and what lies before it within the same request.
         read(length - 8, 8, length);
         read(length - 5000, 4000, length);
-        assert_eq!(seen(), [(length - END, length)]);
+        assert_eq!(seen(), [(length - FOOTER_BYTES, length)]);
         // On and on: twice as much each time; never beyond the part.
         (0..10 << 20).step_by(8192).for_each(|at| read(at, 8192, 10 << 20));
         let mb = |n: u64| n << 20;

@@ -1,6 +1,6 @@
 //! The common interface of all table formats: rows with an image, a label and attributes.
 
-use super::filter::{Filter, Value};
+use super::filter::{Filter, FilterValue};
 use crate::data::Attribute;
 use crate::error::Result;
 use bytes::Bytes;
@@ -58,7 +58,7 @@ pub trait Rows: Send + Sync {
     ///
     /// # Errors
     /// Where it cannot be read.
-    fn value(&self, row: usize, name: &str) -> Result<Value>;
+    fn value(&self, row: usize, name: &str) -> Result<FilterValue>;
 }
 
 /// A filter in the terms of some rows, and the ranges of rows that may fulfil it.
@@ -100,7 +100,7 @@ impl ColumnChoice {
 pub struct Blocks<T>(Mutex<VecDeque<(usize, Arc<Vec<T>>)>>);
 
 /// Blocks kept.
-const KEPT: usize = 8;
+const KEPT_BLOCKS: usize = 8;
 
 impl<T> Blocks<T> {
     /// No blocks yet.
@@ -119,7 +119,7 @@ impl<T> Blocks<T> {
         }
         let block = Arc::new(read()?);
         kept.push_front((number, block.clone()));
-        kept.truncate(KEPT);
+        kept.truncate(KEPT_BLOCKS);
         Ok(block)
     }
 }

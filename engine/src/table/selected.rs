@@ -1,6 +1,6 @@
 //! The rows of a file that fulfil a filter, counted from 0 as if the others were not there. Only their positions are held, as runs.
 
-use super::filter::{Filter, Value};
+use super::filter::{Filter, FilterValue};
 use super::rows::{Pixels, Prepared, Rows};
 use crate::data::Attribute;
 use crate::error::{Context, Error, Result};
@@ -8,7 +8,7 @@ use crate::signal::go_on;
 use std::sync::Arc;
 
 /// Rows between two looks at the interrupt.
-const LOOK: usize = 4096;
+const ROWS_PER_CHECK: usize = 4096;
 
 /// Some rows of others.
 pub struct Selected {
@@ -27,7 +27,7 @@ impl Selected {
         let (filter, candidates) = rows.prepare(filter)?;
         let (mut runs, mut count, mut next) = (Vec::new(), 0, None);
         for row in candidates.into_iter().flatten() {
-            if row % LOOK == 0 {
+            if row % ROWS_PER_CHECK == 0 {
                 go_on()?;
             }
             if !filter.holds(|name| rows.value(row, name)).context(|| format!("row {row}"))? {
@@ -75,7 +75,7 @@ impl Rows for Selected {
         Ok((filter.clone(), std::iter::once(0..self.count).collect()))
     }
 
-    fn value(&self, row: usize, name: &str) -> Result<Value> {
+    fn value(&self, row: usize, name: &str) -> Result<FilterValue> {
         self.rows.value(self.at(row)?, name)
     }
 }

@@ -7,7 +7,7 @@ use crate::regular;
 use std::path::{Path, PathBuf};
 
 /// Names that one pair of braces may stand for.
-const BRACES: usize = 1_000_000;
+const MAX_BRACE_NAMES: usize = 1_000_000;
 
 /// How the rows of a file are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ fn braces(name: &str) -> Result<Vec<String>> {
         Some((before, (first, first.parse::<usize>().ok()?, last.parse::<usize>().ok()?), after))
     });
     let Some((before, (written, first, last), after)) = part else { return Ok(vec![name.to_string()]) };
-    if last < first || last - first >= BRACES {
+    if last < first || last - first >= MAX_BRACE_NAMES {
         return Err(Error::value(format!("`{name}`: the braces count from {first} to {last}"))
             .hint("write them as {000..047}, the smaller number first"));
     }

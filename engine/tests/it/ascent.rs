@@ -6,13 +6,13 @@ use crate::builders;
 use crate::builders::{Net, input, residual};
 use convscope_engine::ascent::loss::Escape;
 use convscope_engine::ascent::{
-    Adam, Aim, Alignment, Boxed, CrossEntropy, Diversity, Fourier, Frame, Lbfgs, Margin, MatchCode, Momentum,
-    Objective, Optimiser, Parametrisation, Pixels, Prior, Score, Space, Transforms, Weighted, measure,
+    Adam, Aim, Boxed, CodeAlignment, CrossEntropy, Diversity, Fourier, Frame, LbfgsOptimiser, Margin, MatchCode,
+    Momentum, Objective, Optimiser, Parametrisation, Pixels, Prior, Score, Space, Transforms, Weighted, measure,
 };
 use convscope_engine::data::{Image, Preprocess};
 use convscope_engine::graph::Op;
 use convscope_engine::graph::op::Window;
-use convscope_engine::job::{Signal, Sink};
+use convscope_engine::job::{Sink, StopSignal};
 use convscope_engine::model::Card;
 use convscope_engine::params::{Params, Value};
 use convscope_engine::probe::Probe;
@@ -66,7 +66,7 @@ fn objectives_have_the_gradients_of_their_values() {
         ("a score an image", Box::new(Score(vec![class(0), layer.channel(2).unwrap()]))),
         ("a code", Box::new(MatchCode { node, code: code.clone() })),
         ("a part of a code", Box::new(MatchCode { node, code: part })),
-        ("alignment", Box::new(Alignment { node, direction: code, power: 2.0 })),
+        ("alignment", Box::new(CodeAlignment { node, direction: code, power: 2.0 })),
         ("diversity", Box::new(Diversity { node })),
         ("cross-entropy", Box::new(CrossEntropy::new(&model, aims.clone()))),
         ("margin", Box::new(Margin::new(&model, aims, 1e9))),
@@ -205,14 +205,14 @@ fn optimisers_find_the_top() {
         let value = -((1.0 - x).powi(2) + 100.0 * (y - x * x).powi(2));
         Ok((value, vec![2.0 * (1.0 - x) + 400.0 * x * (y - x * x), -200.0 * (y - x * x)]))
     };
-    let mut solver = Lbfgs::new(5, 0.1);
+    let mut solver = LbfgsOptimiser::new(5, 0.1);
     let mut at = vec![-1.2, 1.0];
     for _ in 0..100 {
         solver.step(&mut at, &mut valley).unwrap();
     }
     assert!((at[0] - 1.0).abs() < 1e-4 && (at[1] - 1.0).abs() < 1e-4, "{at:?}");
     // Within x <= 0.5 the top is at (0.5, 0.25).
-    let mut solver = Lbfgs::new(5, 0.1).within(vec![-2.0, -2.0], vec![0.5, 2.0]);
+    let mut solver = LbfgsOptimiser::new(5, 0.1).within(vec![-2.0, -2.0], vec![0.5, 2.0]);
     let mut at = vec![-1.2, 1.0];
     for _ in 0..200 {
         solver.step(&mut at, &mut valley).unwrap();
@@ -351,7 +351,7 @@ fn maximizing_raises_the_response_and_several_images_differ() {
 }
 
 /// Stops the work after so many reports.
-struct Impatient(Signal, std::sync::atomic::AtomicUsize);
+struct Impatient(StopSignal, std::sync::atomic::AtomicUsize);
 
 impl Sink for Impatient {
     fn progress(&self, _: &str, _: usize, _: usize) {

@@ -100,7 +100,7 @@ fn a_linear_net_s_scores_are_straight_lines_with_the_slopes_of_its_weights() {
 fn a_line_goes_through_one_image() {
     let on = Subject::Model(logistic());
     let error = probe("logit_sweep", &[]).ask(&on, &photos(&logistic(), 2), &Job::new()).unwrap_err();
-    assert!(error.message.contains("one image is asked for") && error.hint.is_some(), "{error}");
+    assert!(error.message.contains("expected one image") && error.hint.is_some(), "{error}");
 }
 
 /// On mid-grey nothing is clipped: every value moves by eps, or the whole by a length of eps.

@@ -17,7 +17,7 @@ use convscope_engine::probes::attribution::gradient::Gradient;
 use convscope_engine::probes::attribution::gradient_x_input::GradientXInput;
 use convscope_engine::probes::attribution::guided_backprop::GuidedBackprop;
 use convscope_engine::probes::attribution::integrated_gradients::IntegratedGradients;
-use convscope_engine::probes::attribution::lrp::{Composite, Lrp, PerChannel};
+use convscope_engine::probes::attribution::lrp::{ChannelBounds, Composite, Lrp};
 use convscope_engine::{DType, Device, Input, Job, Model, Subject, Tensor};
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ fn read(case: &Path) -> (Value, Model, Tensor) {
 }
 
 fn probe(map: &str, told: &Value) -> Box<dyn Probe> {
-    let side = |i: usize| PerChannel::from(told["box"][i].as_f64().unwrap());
+    let side = |i: usize| ChannelBounds::from(told["box"][i].as_f64().unwrap());
     let lrp = |rule: Composite| Lrp::new().rule(rule).low(side(0)).high(side(1));
     match map {
         "gradient" => Box::new(Gradient::new()),

@@ -13,7 +13,7 @@ use convscope_engine::probes::attribution::grad_cam_plus_plus::GradCamPlusPlus;
 use convscope_engine::probes::attribution::gradient::Gradient;
 use convscope_engine::probes::attribution::guided_backprop::GuidedBackprop;
 use convscope_engine::probes::attribution::guided_grad_cam::GuidedGradCam;
-use convscope_engine::probes::attribution::integrated_gradients::{IntegratedGradients, Steps};
+use convscope_engine::probes::attribution::integrated_gradients::{IntegratedGradients, PathSteps};
 use convscope_engine::probes::attribution::layer_cam::LayerCam;
 use convscope_engine::probes::attribution::saliency_box::SaliencyBox;
 use convscope_engine::probes::attribution::smooth_grad::{SmoothGrad, Statistic};
@@ -103,7 +103,7 @@ fn step(steepness: f64) -> Subject {
 fn automatic_steps_double_until_the_delta_is_small_and_say_so() {
     let x = tensor(vec![1.0f64], &[1, 1, 1, 1]).unwrap();
     let auto = |steepness: f64| {
-        let found = explain(&IntegratedGradients::new().steps(Steps::Auto), &step(steepness), &x);
+        let found = explain(&IntegratedGradients::new().steps(PathSteps::Auto), &step(steepness), &x);
         let note = found.notes.iter().find(|n| n.contains("completeness")).unwrap().clone();
         let steps: usize = note.rsplit("; ").next().unwrap().trim_end_matches(" steps").parse().unwrap();
         let capped = found.notes.iter().any(|n| n.contains("did not fall below 1 %"));

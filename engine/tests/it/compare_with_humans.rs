@@ -7,7 +7,7 @@ use convscope_engine::data::{Dataset, load_images};
 use convscope_engine::humans::classes::ClassList;
 use convscope_engine::humans::taxonomy::KINDS;
 use convscope_engine::humans::trials::{Columns, Labels};
-use convscope_engine::humans::{Answer, Entry, Log, Tag};
+use convscope_engine::humans::{Answer, Log, LogEntry, Tag};
 use convscope_engine::inspect::Evaluate as _;
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
@@ -81,7 +81,7 @@ fn the_blog_s_numbers_follow_from_its_counts() {
                 at: 0.0,
             };
             // Written at once, without waiting for the disk 3,000 times.
-            let line = serde_json::to_string(&Entry::Answer(answer)).unwrap();
+            let line = serde_json::to_string(&LogEntry::Answer(answer)).unwrap();
             writeln!(std::fs::OpenOptions::new().append(true).open(&path).unwrap(), "{line}").unwrap();
         }
     }
@@ -127,7 +127,7 @@ fn the_blog_s_numbers_follow_from_its_counts() {
                     kinds: vec![kind.into()],
                     at: 0.0,
                 };
-                let _ = log.append(Entry::Tag(tag)).unwrap();
+                let _ = log.append(LogEntry::Tag(tag)).unwrap();
                 i += 1;
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::builders::Net;
 use convscope_engine::graph::Op;
 use convscope_engine::graph::op::{Activation, Binary, Reduction, Window};
-use convscope_engine::job::{Signal, Sink};
+use convscope_engine::job::{Sink, StopSignal};
 use convscope_engine::pass::Tap;
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::attribution::input_signal;
@@ -127,7 +127,7 @@ fn a_map_is_the_same_whatever_the_memory() {
 }
 
 /// Stops the work at its third step.
-struct Stopper(Signal);
+struct Stopper(StopSignal);
 
 impl Sink for Stopper {
     fn progress(&self, _: &str, done: usize, _: usize) {

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use convscope_engine::data::{Image, Placement, Size};
 use convscope_engine::show::colour::{NAN, diverging, sequential};
 use convscope_engine::show::figure::page;
-use convscope_engine::show::scene::{Item, Scene};
+use convscope_engine::show::scene::{Scene, SceneItem};
 use convscope_engine::show::{
     Artifact, ClassMap, Grid, Look, Map, Mark, Part, Pictures, Plot, Saved, Scale, Series, Style, Table, TextStyle,
     Tile, alt, draw, of_image, of_table, of_tensor, png, save, to_html, to_pdf, to_svg, to_text,
@@ -284,7 +284,7 @@ fn spot(title: &str) -> Part {
 }
 
 fn pictures(scene: &Scene) -> Vec<&Image> {
-    scene.items.iter().filter_map(|i| if let Item::Picture(_, image) = i { Some(image) } else { None }).collect()
+    scene.items.iter().filter_map(|i| if let SceneItem::Picture(_, image) = i { Some(image) } else { None }).collect()
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn maps_of_one_photo_show_it_once() {
 fn contours_lie_at_half_of_the_strongest_value() {
     let lines = |look: Look| {
         let scene = page(&Artifact::new("t").part(spot("one")).with_look(look)).unwrap();
-        scene.items.iter().filter(|i| matches!(i, Item::Line(_, [255, 255, 255], ..))).count()
+        scene.items.iter().filter(|i| matches!(i, SceneItem::Line(_, [255, 255, 255], ..))).count()
     };
     assert_eq!(lines(Look::default()), 0);
     assert!(lines(Look { contours: true, ..Look::default() }) > 8);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::builders::{Net, array, card, input, residual};
-use convscope_engine::job::{Signal, Sink};
+use convscope_engine::job::{Sink, StopSignal};
 use convscope_engine::probe::{ProbeArg, Takes};
 use convscope_engine::probes::catalog;
 use convscope_engine::probes::judge::insertion_deletion::InsertionDeletion;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Stops the work after its first step of several.
 struct Stopper {
-    signal: Signal,
+    signal: StopSignal,
     stopped: AtomicBool,
 }
 

@@ -7,7 +7,7 @@ use crate::reference;
 use convscope_engine::data::load_tensor;
 use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::probe::Probe;
-use convscope_engine::probes::attribution::lrp::{Composite, LayerRules, Lrp, PerChannel, Single};
+use convscope_engine::probes::attribution::lrp::{ChannelBounds, Composite, LayerRules, Lrp, Single};
 use convscope_engine::tensor::to_f64;
 use convscope_engine::{DType, Input, Job, Subject, Tensor};
 
@@ -27,7 +27,7 @@ fn tables() -> Vec<(String, Lrp)> {
 }
 
 fn lrp(rule: Composite) -> Lrp {
-    Lrp::new().rule(rule).low(PerChannel::from(-4.0)).high(PerChannel::from(4.0))
+    Lrp::new().rule(rule).low(ChannelBounds::from(-4.0)).high(ChannelBounds::from(4.0))
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn rules_for_layers_and_missing_bounds_are_told() {
     let ask = |probe: Lrp| probe.run(&on, &Input::Tensor(x.clone()), &Job::new());
     let error = ask(Lrp::new().rule(Composite::ZBox)).unwrap_err();
     assert!(error.to_string().contains("z-box"), "{error}");
-    let error =
-        ask(Lrp::new().rule(Composite::ZBox).low(PerChannel(vec![0.0; 2])).high(PerChannel::from(1.0))).unwrap_err();
+    let error = ask(Lrp::new().rule(Composite::ZBox).low(ChannelBounds(vec![0.0; 2])).high(ChannelBounds::from(1.0)))
+        .unwrap_err();
     assert!(error.to_string().contains("2 bounds for an input of 3 channels"), "{error}");
     let error = ask(Lrp::new().layers(LayerRules([("stam".to_string(), Single::Flat)].into()))).unwrap_err();
     assert!(error.to_string().contains("no layer `stam`"), "{error}");
@@ -128,7 +128,7 @@ fn relevance_is_conserved_on_real_nets() {
             .iter()
             .fold((0.0f64, 0.0f64), |(l, h), v| (l.min(f64::from(*v)), h.max(f64::from(*v))));
         for rule in [Composite::EpsilonPlus, Composite::EpsilonGammaBox, Composite::EpsilonAlpha2Beta1] {
-            let probe = Lrp::new().rule(rule).low(PerChannel::from(low)).high(PerChannel::from(high));
+            let probe = Lrp::new().rule(rule).low(ChannelBounds::from(low)).high(ChannelBounds::from(high));
             let a = explain(&probe, &Subject::Class { model: model.clone(), index }, &x);
             println!("{net} {rule:?}: {}", a.notes[a.notes.len() - 2]);
             let (score, biases, lost) = (number(&a, "score"), number(&a, "biases"), number(&a, "lost"));

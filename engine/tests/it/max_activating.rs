@@ -179,10 +179,10 @@ fn a_broken_image_is_skipped_and_named() {
 #[test]
 fn a_field_that_leaves_the_image_is_shown_whole_with_the_padding_pale() {
     use convscope_engine::graph::Field;
-    use convscope_engine::probes::retrieval::max_activating::Window;
+    use convscope_engine::probes::retrieval::max_activating::FieldWindow;
     let seen = Image::filled(20, 20, [9, 9, 9]).unwrap();
     let field = Field::Local { size: [8, 8], stride: [4, 4], start: [-4, -4], axes: [Some(1), Some(2)] };
-    let crop = Window::of(&field, [0, 5], [20, 20]).crop(&seen).unwrap();
+    let crop = FieldWindow::of(&field, [0, 5], [20, 20]).crop(&seen).unwrap();
     assert_eq!((crop.width(), crop.height()), (96, 96));
     // Rows 0 to 3 of the window lie above the image, columns from its fifth on to the right of it.
     assert_eq!(crop.pixel(12, 60), Some([9; 3]));

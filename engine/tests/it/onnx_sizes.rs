@@ -4,7 +4,7 @@
 
 use crate::onnx_bytes::{Graph, Node, node};
 use convscope_engine::load::onnx::{Options, load};
-use convscope_engine::signal::Signal;
+use convscope_engine::signal::StopSignal;
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{DType, Device, Kind, Model, Result, Tensor};
 
@@ -73,12 +73,12 @@ fn shape_arithmetic_stays_within_the_memory() {
 #[test]
 fn reading_ends_when_it_is_asked_to() {
     let relus = |a: &str, b: &str| vec![node("Relu", &[a], &[b])];
-    let signal = Signal::default();
+    let signal = StopSignal::default();
     signal.stop();
     let net = || read(chain(3, 10, relus), "v10");
     assert_eq!(signal.during(net).unwrap_err().kind, Kind::Interrupted);
     // What is done elsewhere or afterwards has nothing to do with it.
     assert!(net().is_ok());
-    let other = Signal::default();
+    let other = StopSignal::default();
     assert!(signal.during(|| other.during(net)).is_ok());
 }

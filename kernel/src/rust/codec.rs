@@ -6,7 +6,7 @@ use convscope_dsl::Foreign;
 use convscope_engine::tensor::{tensor, to_f32};
 use convscope_engine::{Error, Result, show};
 
-/// A script's value as Rust gets it.
+/// Converts a script's value for Rust.
 ///
 /// # Errors
 /// Where a tensor cannot be read.
@@ -37,7 +37,7 @@ pub fn to_rust(value: Foreign) -> Result<Value> {
     })
 }
 
-/// What Rust gave as a script's value.
+/// Converts Rust's value for a script.
 ///
 /// # Errors
 /// Where a tensor's or an image's values do not fit its size.
@@ -72,7 +72,7 @@ pub fn from_rust(value: Value) -> Result<Foreign> {
     })
 }
 
-/// Rust's type for a value that comes in.
+/// The Rust type of an imported value.
 pub fn rust_type(value: &Value) -> &'static str {
     match value {
         Value::Nothing | Value::Map(_) => "bridge::Value",

@@ -1,24 +1,24 @@
-//! Diagnostics of a cell in Rust: compiler errors, panics, ended processes.
+//! Diagnostics of a Rust cell: compiler errors, panics, processes that ended.
 
 use convscope_dsl::Diagnostic;
 use convscope_dsl::diag::Spot;
 use convscope_engine::error::Kind;
 use serde_json::Value;
 
-/// A cell as it was written and what was put before its first line of Rust.
+/// A cell as the user wrote it, and the code that was inserted before its first line of Rust.
 pub struct Written<'a> {
-    /// What messages call it.
+    /// The cell's name in messages.
     pub file: &'a str,
-    /// Its text.
+    /// The user's text.
     pub code: &'a str,
-    /// The line that something was put before, from 1.
+    /// The line into which code was inserted, from 1.
     pub line: usize,
-    /// How many characters.
+    /// The length of the inserted code, characters.
     pub width: usize,
 }
 
 impl Written<'_> {
-    /// A place that Rust reports, as a place in the cell's own text; `None` where it lies elsewhere.
+    /// A place that Rust reports, in the cell's own text; none where it lies elsewhere.
     fn spot(&self, place: &Value) -> Option<Spot> {
         let number = |name: &str| place[name].as_u64().and_then(|n| usize::try_from(n).ok());
         let (line, mut column) = (number("line")?, number("column")?);
@@ -32,7 +32,7 @@ impl Written<'_> {
     }
 }
 
-/// What is lost and what remains after Rust's process ended.
+/// A sentence on what is lost, and what remains, after Rust's process ended.
 pub fn lost(ended: &Value) -> String {
     let names: Vec<String> =
         ended["lost"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|n| format!("`{n}`")).collect();
@@ -51,7 +51,7 @@ pub fn lost(ended: &Value) -> String {
     }
 }
 
-/// The diagnostic of a cell that did not end well.
+/// The diagnostic of a cell; none where it ended well.
 pub fn diagnostic(ended: &Value, written: &Written<'_>) -> Option<Diagnostic> {
     let message = ended["message"].as_str().unwrap_or("").trim();
     let plain = |kind: Kind, message: String, hint: Option<String>| {
@@ -68,7 +68,7 @@ pub fn diagnostic(ended: &Value, written: &Written<'_>) -> Option<Diagnostic> {
     }
 }
 
-/// The first error of the compiler with its place; the places of the others below it.
+/// The first error of the compiler with its place, followed by the others.
 fn compile(ended: &Value, written: &Written<'_>) -> Diagnostic {
     let errors: Vec<&Value> = ended["errors"].as_array().into_iter().flatten().collect();
     let text = |error: &Value| {
@@ -97,7 +97,7 @@ fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// "signal: 6 (SIGABRT)" of what evcxr says of a process that ended.
+/// The status in evcxr's message about a process that ended: "signal: 6 (SIGABRT)".
 pub fn status(message: &str) -> String {
     let last = message.lines().last().unwrap_or("").trim();
     last.strip_prefix("Subprocess terminated with status: ").unwrap_or(last).to_string()

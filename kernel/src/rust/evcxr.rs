@@ -1,4 +1,5 @@
-//! The process that evaluates Rust by evcxr: started on first use, sent cell after cell, called by rhai, stopped, restarted.
+//! The process that evaluates Rust by evcxr: it starts with the first Rust cell, evaluates cells, serves calls from rhai, and is
+//! stopped and restarted.
 
 use super::codec::{from_rust, to_rust};
 use super::diagnostics::{lost, status};
@@ -6,7 +7,7 @@ use super::program::{Event, Program, eval};
 use super::value;
 use convscope_dsl::{Foreign, Output};
 use convscope_engine::error::Kind;
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use convscope_engine::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -19,37 +20,37 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(20);
 /// A process that does not stop within this time is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
-/// What was printed by a call comes within this time of its end.
+/// What a call printed arrives within this time after its end.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The marker that is printed when a call has ended.
-const CALLED: &str = "\u{1}called";
+/// The marker that is printed at the end of a call.
+const CALL_END: &str = "\u{1}called";
 
-/// The process and what was defined in it.
+/// The process and the functions defined in it.
 pub struct EvcxrProcess {
     program: Option<Program>,
     output: Arc<dyn Output>,
-    signal: Signal,
+    signal: StopSignal,
     functions: BTreeSet<String>,
     serving: Option<Serving>,
     count: u64,
     compiled: usize,
 }
 
-/// Rust's process answering calls; `id` is the request that makes it.
+/// The state while Rust's process serves calls; `id` is the request that started it.
 struct Serving {
     stream: UnixStream,
     id: u64,
 }
 
 impl EvcxrProcess {
-    /// A process that is not started yet; what it prints goes to `output`, and `signal` stops it.
-    pub fn new(output: Arc<dyn Output>, signal: Signal) -> Self {
+    /// A process that starts at the first request. What it prints goes to `output`; `signal` stops what it evaluates.
+    pub fn new(output: Arc<dyn Output>, signal: StopSignal) -> Self {
         let functions = BTreeSet::new();
         EvcxrProcess { program: None, output, signal, functions, serving: None, count: 0, compiled: 0 }
     }
 
-    /// Whether it was started.
-    pub fn is_there(&self) -> bool {
+    /// Whether the process was started.
+    pub fn is_started(&self) -> bool {
         self.program.is_some()
     }
 
@@ -58,7 +59,7 @@ impl EvcxrProcess {
         self.count + 1
     }
 
-    /// Evaluates code and says how that ended.
+    /// Evaluates code; returns the event that ended it.
     ///
     /// # Errors
     /// Where Rust cannot be started, or is gone.
@@ -69,7 +70,7 @@ impl EvcxrProcess {
         self.ask(&eval(self.count, code))
     }
 
-    /// Asks something else about code.
+    /// Sends another request about code.
     ///
     /// # Errors
     /// As [`EvcxrProcess::eval`].
@@ -81,22 +82,22 @@ impl EvcxrProcess {
         self.ask(&request)
     }
 
-    /// Makes a function of Rust callable by name from now on.
-    pub fn offer(&mut self, name: &str) {
+    /// Makes a Rust function callable by name from now on.
+    pub fn declare(&mut self, name: &str) {
         self.functions.insert(name.to_string());
     }
 
-    /// A file's content in the private folder, as a value.
+    /// Reads a value from a file in the private folder.
     ///
     /// # Errors
-    /// Where it is not there or damaged.
+    /// Where the file is missing or damaged.
     pub fn read(&self, file: &str) -> Result<Foreign> {
         let path = self.program()?.folder.join(file);
         let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, &e))?;
         from_rust(value::Value::read(&bytes).map_err(Error::internal)?)
     }
 
-    /// Writes a value into the private folder, starting Rust where it is not there.
+    /// Writes a value to a file in the private folder; starts Rust if it does not run.
     ///
     /// # Errors
     /// Where it cannot be written, or Rust cannot be started.
@@ -115,24 +116,24 @@ impl EvcxrProcess {
             return Ok(());
         }
         self.program = Some(Program::start()?);
-        let started = self.greet();
+        let started = self.wait_until_ready();
         if started.is_err() {
             self.program = None;
         }
         started
     }
 
-    /// Waits until the program is ready and knows the crate that cells see.
-    fn greet(&mut self) -> Result<()> {
+    /// Waits until the program is ready, and makes the bridge crate known to it.
+    fn wait_until_ready(&mut self) -> Result<()> {
         loop {
             self.output.progress("starting Rust", 0, 1);
             match self.program()?.next(POLL) {
                 Some(Event::Ready) => break,
-                Some(Event::Unable(message)) => {
+                Some(Event::Failed(message)) => {
                     return Err(Error::unsupported(format!("cells in Rust cannot start: {}", message.trim()))
                         .hint("they are compiled by cargo and rustc, which https://rustup.rs installs"));
                 }
-                Some(Event::Gone) => return Err(gone()),
+                Some(Event::Exited) => return Err(gone()),
                 Some(_) => {}
                 None if self.signal.is_set() => return Err(interrupted()),
                 None => {}
@@ -155,7 +156,7 @@ impl EvcxrProcess {
         }
     }
 
-    /// Puts a request and waits for its end.
+    /// Sends a request and waits for its end.
     fn ask(&mut self, request: &Value) -> Result<Value> {
         self.compiled = 0;
         let asked = self.program.as_mut().ok_or_else(gone).and_then(|p| p.ask(request));
@@ -166,20 +167,20 @@ impl EvcxrProcess {
         self.wait(request["id"].as_u64().unwrap_or(0))
     }
 
-    /// Waits for the end of a request; what is printed meanwhile is passed on, a stop that is asked for too.
+    /// Waits for the end of a request; meanwhile it passes on what is printed, and a stop if one is requested.
     fn wait(&mut self, id: u64) -> Result<Value> {
         let mut stop = Stop::default();
         loop {
             match self.program()?.next(POLL) {
                 Some(Event::Ended(ended)) if ended["id"] == id => return Ok(ended),
-                Some(event) => self.pass(event)?,
-                None => self.pass_stop(id, &mut stop)?,
+                Some(event) => self.forward_output(event)?,
+                None => self.forward_stop(id, &mut stop)?,
             }
         }
     }
 
-    /// Passes a stop on, once; a program that does not heed it is ended.
-    fn pass_stop(&mut self, id: u64, stop: &mut Stop) -> Result<()> {
+    /// Passes a stop on, once; a program that does not stop in time is killed.
+    fn forward_stop(&mut self, id: u64, stop: &mut Stop) -> Result<()> {
         match stop.0 {
             None if self.signal.is_set() => {
                 stop.0 = Some(Instant::now());
@@ -193,37 +194,37 @@ impl EvcxrProcess {
         }
     }
 
-    /// Shows what an event says.
-    fn pass(&mut self, event: Event) -> Result<()> {
+    /// Passes on the output of an event.
+    fn forward_output(&mut self, event: Event) -> Result<()> {
         match event {
-            Event::Printed(line) if line == CALLED => {}
-            Event::Printed(line) => self.output.print(&line),
-            Event::Remarked(line) => self.output.debug(&line),
+            Event::Stdout(line) if line == CALL_END => {}
+            Event::Stdout(line) => self.output.print(&line),
+            Event::Stderr(line) => self.output.debug(&line),
             Event::Compiling(line) if line.trim_start().starts_with("Compiling ") => {
                 self.compiled += 1;
                 let all = self.program()?.crates();
                 self.output.progress("compiling crates", self.compiled, all.max(self.compiled + 1));
             }
             Event::Compiling(line) => eprintln!("{line}"),
-            Event::Gone => {
+            Event::Exited => {
                 (self.program, self.serving) = (None, None);
                 return Err(gone());
             }
-            Event::Ready | Event::Unable(_) | Event::Ended(_) => {}
+            Event::Ready | Event::Failed(_) | Event::Ended(_) => {}
         }
         Ok(())
     }
 
-    /// Calls a function.
+    /// Calls a Rust function from rhai.
     ///
     /// # Errors
-    /// Where it says so, panics, ends its process, or is interrupted.
+    /// Where the function returns an error, panics, ends its process, or is interrupted.
     pub fn call(&mut self, name: &str, arguments: Vec<Foreign>) -> Result<Foreign> {
         self.serve()?;
         let arguments = arguments.into_iter().map(to_rust).collect::<Result<_>>()?;
         let request = value::Value::List(vec![value::Value::Text(name.into()), value::Value::List(arguments)]);
         let reply = self.exchange(name, &request.bytes())?;
-        self.pass_printed()?;
+        self.forward_printed()?;
         match value::Value::read(&reply).map_err(Error::internal)? {
             value::Value::List(mut parts) => match (parts.pop(), parts.pop()) {
                 (Some(result), Some(value::Value::Bool(true))) => from_rust(result),
@@ -234,32 +235,32 @@ impl EvcxrProcess {
         }
     }
 
-    /// Sends a call's bytes and gives the reply's.
+    /// Sends the bytes of a call and returns those of the reply.
     fn exchange(&mut self, name: &str, request: &[u8]) -> Result<Vec<u8>> {
         let broken = |e: std::io::Error| Error::internal(format!("calls of Rust: {e}"));
         let serving = self.serving.as_mut().ok_or_else(gone)?;
         let mut stream = serving.stream.try_clone().map_err(broken)?;
         let sent = stream.write_all(&(request.len() as u64).to_le_bytes()).and_then(|()| stream.write_all(request));
         if sent.is_err() {
-            return Err(self.died(name));
+            return Err(self.process_ended(name));
         }
         let (mut reply, mut chunk, mut stop) = (Vec::new(), vec![0; 1 << 16], Stop::default());
         let id = serving.id;
         loop {
             match stream.read(&mut chunk) {
-                Ok(0) => return Err(self.died(name)),
+                Ok(0) => return Err(self.process_ended(name)),
                 Ok(n) => reply.extend_from_slice(&chunk[..n]),
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    self.pass_stop(id, &mut stop)?;
+                    self.forward_stop(id, &mut stop)?;
                     while let Some(event) = self.program()?.next(Duration::ZERO) {
                         if matches!(&event, Event::Ended(ended) if ended["id"] == id) {
                             return Err(self.failed(name, event));
                         }
-                        self.pass(event)?;
+                        self.forward_output(event)?;
                     }
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Err(self.died(name)),
+                Err(_) => return Err(self.process_ended(name)),
             }
             if let Some((length, rest)) = reply.split_first_chunk::<8>()
                 && rest.len() as u64 >= u64::from_le_bytes(*length)
@@ -270,20 +271,20 @@ impl EvcxrProcess {
     }
 
     /// Passes on what a call printed.
-    fn pass_printed(&mut self) -> Result<()> {
+    fn forward_printed(&mut self) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < OUTPUT_TIMEOUT {
             match self.program()?.next(POLL) {
-                Some(Event::Printed(line)) if line == CALLED => break,
-                Some(event) => self.pass(event)?,
+                Some(Event::Stdout(line)) if line == CALL_END => break,
+                Some(event) => self.forward_output(event)?,
                 None => {}
             }
         }
         Ok(())
     }
 
-    /// Rust's process closed the connection: how the request that served ended.
-    fn died(&mut self, name: &str) -> Error {
+    /// The error of a call during which Rust's process closed the connection.
+    fn process_ended(&mut self, name: &str) -> Error {
         let Some(serving) = self.serving.take() else { return gone() };
         drop(serving.stream);
         match self.wait(serving.id) {
@@ -305,7 +306,7 @@ impl EvcxrProcess {
         }
     }
 
-    /// Makes Rust's process answer calls, if it does not yet.
+    /// Makes Rust's process serve calls, if it does not yet.
     fn serve(&mut self) -> Result<()> {
         if self.serving.is_some() {
             return Ok(());
@@ -332,8 +333,8 @@ impl EvcxrProcess {
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => match self.program()?.next(POLL) {
                     Some(Event::Ended(ended)) if ended["id"] == id => return Err(self.unserved(&ended)),
-                    Some(event) => self.pass(event)?,
-                    None => self.pass_stop(id, &mut stop)?,
+                    Some(event) => self.forward_output(event)?,
+                    None => self.forward_stop(id, &mut stop)?,
                 },
                 Err(e) => return Err(broken(e)),
             }
@@ -352,7 +353,7 @@ impl EvcxrProcess {
         }
     }
 
-    /// Lets Rust's process go back to evaluating cells.
+    /// Ends the serving of calls, so that Rust's process evaluates cells again.
     fn stop_serving(&mut self) -> Result<()> {
         match self.serving.take() {
             Some(serving) => {
@@ -364,11 +365,11 @@ impl EvcxrProcess {
     }
 }
 
-/// When a stop was passed on.
+/// The time at which a stop was passed on.
 #[derive(Default)]
 struct Stop(Option<Instant>);
 
-/// The first statement of a cell: a value whose drop reports how the cell ends.
+/// The first statement of a cell: the guard whose drop reports how the cell ends.
 pub fn begin(number: u64) -> String {
     format!("let convscope_cell: bridge::Running = bridge::Running::new({number});")
 }

@@ -7,29 +7,29 @@ const MARK: &str = "%%rust";
 const USE: &str = "%%rust -i map,n -o mask: `-i` brings variables of rhai in, `-o` takes variables of Rust back, `--fn` lets \
                    rhai call the cell's functions";
 
-/// What the line asks for.
+/// The options of the line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Magic {
-    /// Variables that come from rhai.
+    /// Variables to import from rhai.
     pub inputs: Vec<String>,
-    /// Variables that rhai gets.
+    /// Variables to export to rhai.
     pub outputs: Vec<String>,
     /// Whether rhai may call the cell's functions.
     pub functions: bool,
-    /// Lines up to and with this one.
+    /// The number of lines up to and including this one.
     pub lines: usize,
 }
 
-/// Whether a cell is one in Rust.
+/// Whether a cell is in Rust.
 pub fn is_rust(code: &str) -> bool {
     code.trim_start().strip_prefix(MARK).is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
 
 impl Magic {
-    /// Reads the line of a cell in Rust that messages call `file`.
+    /// Reads the first line of a Rust cell; messages call the cell `file`.
     ///
     /// # Errors
-    /// Where it asks for something unknown, and where.
+    /// Where the line has an unknown option or a missing or invalid name; the error has its place.
     pub fn of(file: &str, code: &str) -> Result<Self, Box<(Error, Spot)>> {
         let blank = code.len() - code.trim_start().len();
         let before = code[..blank].matches('\n').count();
@@ -67,7 +67,7 @@ impl Magic {
     }
 }
 
-/// The words of a line and where they begin.
+/// The words of a line with their positions.
 fn words(line: &str) -> Vec<(usize, &str)> {
     line.split_whitespace().map(|word| (word.as_ptr() as usize - line.as_ptr() as usize, word)).collect()
 }

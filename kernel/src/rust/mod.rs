@@ -30,10 +30,10 @@ use magic::{Magic, is_rust};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The MIME type that a value of the crate `bridge` is shown by: the kernel shows it as rhai's values.
-const OWN: &str = "application/x-convscope-value";
-/// The most parameters that a function can have which rhai calls.
-const PARAMETERS: usize = 6;
+/// The MIME type of values of the bridge crate; the kernel shows them as it shows rhai's values.
+const BRIDGE_MIME: &str = "application/x-convscope-value";
+/// How many parameters a function may have that rhai calls.
+const MAX_PARAMETERS: usize = 6;
 
 /// A session whose cells are in rhai or in Rust.
 pub struct PolyglotSession {
@@ -42,7 +42,7 @@ pub struct PolyglotSession {
 }
 
 impl PolyglotSession {
-    /// A session with Rust, whose process starts with the first cell in it.
+    /// A session with Rust, whose process starts with the first Rust cell.
     pub fn new(session: Session) -> Self {
         let context = session.context();
         let evcxr = EvcxrProcess::new(context.output.clone(), context.job.signal.clone());
@@ -65,7 +65,7 @@ impl PolyglotSession {
         for name in &magic.inputs {
             let value = codec::to_rust(self.session.export(name)?)?;
             self.rust().write(&format!("in-{name}"), &value)?;
-            // Rust was started, which may have taken a number.
+            // Starting Rust may have used a number.
             cell.number = self.rust().next_number();
             cell.import(name, codec::rust_type(&value));
         }
@@ -109,10 +109,10 @@ impl PolyglotSession {
                 ))
                 .hint("write the types out"));
             }
-            if parameters.len() > PARAMETERS {
+            if parameters.len() > MAX_PARAMETERS {
                 let n = parameters.len();
                 return Err(Error::unsupported(format!(
-                    "`{name}` has {n} parameters; rhai can call functions with up to {PARAMETERS}"
+                    "`{name}` has {n} parameters; rhai can call functions with up to {MAX_PARAMETERS}"
                 )));
             }
             let returns = function["returns"].as_str().map(str::to_string);
@@ -126,20 +126,20 @@ impl PolyglotSession {
         }
     }
 
-    /// Lets rhai call a function.
+    /// Makes a Rust function known to rhai.
     fn define(&mut self, signature: Signature) -> Result<()> {
         let (rust, name) = (self.rust.clone(), signature.name.clone());
         self.session.define(&signature, move |arguments| {
             rust.lock().unwrap_or_else(PoisonError::into_inner).call(&name, arguments)
         })?;
-        self.rust().offer(&signature.name);
+        self.rust().declare(&signature.name);
         Ok(())
     }
 
-    /// What a cell that ends with a value shows.
+    /// The shown form of the value that a cell ends with.
     fn shown(&self, forms: &Value) -> Result<Option<Bundle>> {
         let Value::Object(forms) = forms else { return Ok(None) };
-        if forms.contains_key(OWN) {
+        if forms.contains_key(BRIDGE_MIME) {
             let value = self.rust().read("shown")?.dynamic();
             return convscope_dsl::functions::shown(&value).map(|shown| Some(bundle(&shown)));
         }
@@ -168,7 +168,7 @@ impl Language for PolyglotSession {
         let first = code.len() - code.trim_start().len()
             + code.trim_start().find('\n').map_or(usize::MAX, |at| at + 1).min(code.len());
         let mut rust = self.rust();
-        if cursor < first || !rust.is_there() {
+        if cursor < first || !rust.is_started() {
             return none;
         }
         let request = json!({ "op": "complete", "code": &code[first..], "at": cursor - first });
@@ -197,8 +197,8 @@ impl Language for PolyglotSession {
     }
 }
 
-/// A cell in Rust on its way to the compiler. What is put before its first line of Rust stands in that same line, so that
-/// lines keep their numbers; commands such as `:dep` come first.
+/// A Rust cell prepared for the compiler. Code is inserted into the first line of Rust, so that lines keep their numbers;
+/// commands such as `:dep` come before it.
 struct Cell<'a> {
     file: &'a str,
     code: &'a str,
@@ -222,7 +222,7 @@ impl<'a> Cell<'a> {
         self.imports += &format!(" let mut {name}: {kind} = bridge::import({name:?});");
     }
 
-    /// The lines of the cell; the first line, with which it says that it is Rust, is empty.
+    /// The lines of the cell; the `%%rust` line is replaced by an empty one.
     fn lines(&self) -> impl Iterator<Item = &'a str> {
         let mark = self.code.lines().position(|line| !line.trim().is_empty());
         self.code.lines().enumerate().map(move |(at, line)| if Some(at) == mark { "" } else { line })
@@ -236,7 +236,7 @@ impl<'a> Cell<'a> {
         format!("{}{} ", begin(self.number), self.imports)
     }
 
-    /// Whether the last line ends a statement, so that something can be put behind it without hiding a value.
+    /// Whether the last line ends a statement, so that code can follow without suppressing a value.
     fn ends_with_statement(&self) -> bool {
         let last = self.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).last();
         last.is_some_and(|line| line.ends_with(';'))

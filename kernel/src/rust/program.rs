@@ -14,11 +14,11 @@ use std::time::Duration;
 
 /// The program's name.
 const NAME: &str = "convscope-evcxr";
-/// The environment variable that names its place.
-const PLACE: &str = "CONVSCOPE_EVCXR";
-/// The requests and events that are spoken.
+/// The environment variable with the program's path.
+const PATH_VARIABLE: &str = "CONVSCOPE_EVCXR";
+/// The version of the protocol of requests and events.
 const PROTOCOL: u64 = 1;
-/// The crate that cells see: its files.
+/// The source files of the bridge crate, which cells use.
 const BRIDGE: [(&str, &str); 7] = [
     ("Cargo.toml", "[package]\nname = \"bridge\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n"),
     ("src/lib.rs", include_str!("bridge/lib.rs")),
@@ -32,20 +32,20 @@ const BRIDGE: [(&str, &str); 7] = [
 /// An event from the program.
 #[derive(Debug)]
 pub enum Event {
-    /// It is ready for requests.
+    /// The program is ready for requests.
     Ready,
-    /// It cannot work, and why.
-    Unable(String),
-    /// A line that a cell printed.
-    Printed(String),
-    /// A line that a cell printed to stderr.
-    Remarked(String),
-    /// A line of the compiler's or of the program's own.
+    /// The program cannot work, with the reason.
+    Failed(String),
+    /// A line of a cell's stdout.
+    Stdout(String),
+    /// A line of a cell's stderr.
+    Stderr(String),
+    /// A line of the compiler or of the program itself.
     Compiling(String),
     /// The end of a request.
     Ended(Value),
     /// The program has ended.
-    Gone,
+    Exited,
 }
 
 /// The program with its private folder.
@@ -53,51 +53,51 @@ pub struct Program {
     child: Child,
     requests: ChildStdin,
     events: Receiver<Event>,
-    /// Where values cross; only this user may look into it.
+    /// The folder in which values are exchanged; only this user may enter it.
     pub folder: PathBuf,
 }
 
 impl Program {
-    /// Starts it; its first event says whether it can work.
+    /// Starts the program; its first event says whether it can work.
     ///
     /// # Errors
-    /// Where it is not installed or cannot be started.
+    /// Where the program is not installed or cannot be started.
     pub fn start() -> Result<Self> {
         let path = find()?;
         let folder = folder()?;
         let mut command = Command::new(&path);
         command.arg(&folder).env("EVCXR_TMPDIR", folder.join("build")).env("CONVSCOPE_CELLS", &folder);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // An interrupt from a terminal is for the kernel alone.
+        // A Ctrl-C in the terminal is for the kernel alone.
         let mut child = command.process_group(0).spawn().map_err(|e| Error::io(&path, &e))?;
         let broken = || Error::internal(format!("`{}` has no pipes", path.display()));
         let requests = child.stdin.take().ok_or_else(broken)?;
         let (stdout, stderr) = (child.stdout.take().ok_or_else(broken)?, child.stderr.take().ok_or_else(broken)?);
         let (send, events) = channel();
         read(stderr, send.clone(), |line| Some(Event::Compiling(line.into())), None);
-        read(stdout, send, event, Some(Event::Gone));
+        read(stdout, send, event, Some(Event::Exited));
         Ok(Program { child, requests, events, folder })
     }
 
-    /// Puts a request.
+    /// Sends a request.
     ///
     /// # Errors
-    /// Where the program is gone.
+    /// Where the program has ended.
     pub fn ask(&mut self, request: &Value) -> Result<()> {
         let gone = |e| Error::internal(format!("`{NAME}` is gone: {e}"));
         writeln!(self.requests, "{request}").and_then(|()| self.requests.flush()).map_err(gone)
     }
 
-    /// Its next event, within a time.
+    /// The next event; none within this time.
     pub fn next(&self, within: Duration) -> Option<Event> {
         match self.events.recv_timeout(within) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(Event::Gone),
+            Err(RecvTimeoutError::Disconnected) => Some(Event::Exited),
         }
     }
 
-    /// Writes the crate that cells see and says where it is.
+    /// Writes the bridge crate and returns its folder.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -111,7 +111,7 @@ impl Program {
         Ok(bridge)
     }
 
-    /// The number of crates of a build, as far as cargo knows it.
+    /// The number of crates in a build, from cargo's messages.
     pub fn crates(&self) -> usize {
         let lock = std::fs::read_to_string(self.folder.join("build/Cargo.lock")).unwrap_or_default();
         lock.matches("[[package]]").count()
@@ -120,14 +120,14 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended already, and its folder may be gone with it.
+        // The program may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Reads lines on a thread of its own.
+/// Reads lines on a thread.
 fn read(
     from: impl std::io::Read + Send + 'static,
     to: Sender<Event>,
@@ -141,7 +141,7 @@ fn read(
                 return;
             }
         }
-        // Nobody listens any more only when the kernel ends.
+        // The receiver is gone only when the kernel ends.
         last.map(|event| to.send(event));
     });
 }
@@ -152,16 +152,16 @@ fn event(line: &str) -> Option<Event> {
     let text = |name: &str| message[name].as_str().unwrap_or("").to_string();
     Some(match message["event"].as_str()? {
         "ready" if message["protocol"] == PROTOCOL => Event::Ready,
-        "ready" => Event::Unable(format!("`{NAME}` is of another version of convscope")),
-        "unable" => Event::Unable(text("message")),
-        "stdout" => Event::Printed(text("line")),
-        "stderr" => Event::Remarked(text("line")),
+        "ready" => Event::Failed(format!("`{NAME}` is of another version of convscope")),
+        "unable" => Event::Failed(text("message")),
+        "stdout" => Event::Stdout(text("line")),
+        "stderr" => Event::Stderr(text("line")),
         "ended" => Event::Ended(message),
         _ => return None,
     })
 }
 
-/// A new folder that only this user may look into. Its path is short: sockets in it have room for about 100 letters.
+/// A new folder that only this user may enter. Its path is short: the path of a Unix socket in it has at most about 100 bytes.
 fn folder() -> Result<PathBuf> {
     let name = uuid::Uuid::new_v4().simple().to_string();
     let folder = std::env::temp_dir().join(format!("convscope-{}", &name[..12]));
@@ -171,12 +171,12 @@ fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Where the program is: where CONVSCOPE_EVCXR says, beside this program, on the PATH, or where cargo installs programs.
+/// The path of the program: CONVSCOPE_EVCXR, beside this program, on the PATH, or in cargo's folder of programs.
 fn find() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os(PLACE).filter(|p| !p.is_empty()).map(PathBuf::from) {
+    if let Some(named) = std::env::var_os(PATH_VARIABLE).filter(|p| !p.is_empty()).map(PathBuf::from) {
         return match named.is_file() {
             true => Ok(named),
-            false => Err(absent(format!("{PLACE} names `{}`, where no program is", named.display()))),
+            false => Err(absent(format!("{PATH_VARIABLE} names `{}`, where no program is", named.display()))),
         };
     }
     let beside = std::env::current_exe().ok().and_then(|p| p.parent().map(Path::to_path_buf));
@@ -207,8 +207,8 @@ mod tests {
     #[test]
     fn lines_are_events() {
         assert!(matches!(event("{\"event\":\"ready\",\"protocol\":1}"), Some(Event::Ready)));
-        assert!(matches!(event("{\"event\":\"ready\",\"protocol\":9}"), Some(Event::Unable(_))));
-        assert!(matches!(event("{\"event\":\"stdout\",\"line\":\"x\"}"), Some(Event::Printed(l)) if l == "x"));
+        assert!(matches!(event("{\"event\":\"ready\",\"protocol\":9}"), Some(Event::Failed(_))));
+        assert!(matches!(event("{\"event\":\"stdout\",\"line\":\"x\"}"), Some(Event::Stdout(l)) if l == "x"));
         assert!(event("").is_none() && event("{}").is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! Messages to and from widgets. Changes are answered in the order in which they arrive; where several changes of one widget
-//! wait, only the latest is, so that no queue builds up behind a slow answer.
+//! Messages to and from widgets. Changes are answered in the order in which they arrive. Where several changes of one widget
+//! wait, only the latest is answered, so that no queue builds up behind a slow answer.
 
 use super::Shell;
 use crate::comms::TARGET;
@@ -8,7 +8,7 @@ use convscope_dsl::widgets::State;
 use serde_json::{Map, Value, json};
 
 /// The message to a widget that the kernel has dropped.
-const GONE: &str = "error: the kernel does not know this widget any more\n  hint: run its cell again";
+const UNKNOWN_WIDGET: &str = "error: the kernel does not know this widget any more\n  hint: run its cell again";
 
 impl Shell {
     pub(super) fn comm_info(&self, request: &Request) {
@@ -30,10 +30,10 @@ impl Shell {
         self.publisher.answer(&request.header, false);
         let id = request.text("comm_id");
         match method(request) {
-            "update" => self.moved(request, id),
-            // A button of the widget: once more with everything as it is.
+            "update" => self.apply_edit(request, id),
+            // The widget's button: compute again with the state as it is.
             "custom" if field(request, "content")["again"] == true => self.answer_widget(id, &Map::new()),
-            "request_state" if !self.notebook.comms().tell_all(id, &self.publisher) => {
+            "request_state" if !self.notebook.comms().send_state(id, &self.publisher) => {
                 let content = json!({ "comm_id": id, "data": {} });
                 self.publisher.publish("comm_close", content);
             }
@@ -41,7 +41,7 @@ impl Shell {
         }
     }
 
-    fn moved(&mut self, request: &Request, id: &str) {
+    fn apply_edit(&mut self, request: &Request, id: &str) {
         let none = Map::new();
         let values = field(request, "state").as_object().unwrap_or(&none);
         while let Ok(next) = self.requests.try_recv() {
@@ -49,17 +49,17 @@ impl Shell {
         }
         let newer = |next: &Request| next.kind == "comm_msg" && next.text("comm_id") == id && method(next) == "update";
         if self.waiting.iter().any(newer) {
-            self.notebook.comms().moved(id, values);
+            self.notebook.comms().apply_edit(id, values);
             return;
         }
         self.answer_widget(id, values);
     }
 
     fn answer_widget(&mut self, id: &str, values: &Map<String, Value>) {
-        let moved = self.notebook.comms().moved(id, values);
+        let moved = self.notebook.comms().apply_edit(id, values);
         let change = match moved {
             Some((widget, values)) => self.language.react(widget, &values),
-            None => State::error(GONE),
+            None => State::error(UNKNOWN_WIDGET),
         };
         self.notebook.comms().change(id, change, &self.publisher);
     }
@@ -69,7 +69,7 @@ fn method(request: &Request) -> &str {
     request.content.get("data").and_then(|data| data["method"].as_str()).unwrap_or_default()
 }
 
-/// A part of what a message says.
+/// A field of a message's data.
 fn field<'a>(request: &'a Request, name: &str) -> &'a Value {
     request.content.get("data").and_then(|data| data.get(name)).unwrap_or(&Value::Null)
 }

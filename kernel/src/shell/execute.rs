@@ -35,7 +35,7 @@ impl Shell {
             }
             Some(error) => {
                 if request.flag("stop_on_error", true) && !silent {
-                    self.take_in();
+                    self.take_pending();
                 }
                 let mut reply = error_content(error);
                 reply.insert("status".into(), "error".into());
@@ -48,7 +48,7 @@ impl Shell {
         }
     }
 
-    /// Publishes a cell's value and error; the value as text.
+    /// Publishes a cell's value and error; returns the value as text.
     fn publish(&self, result: &Answer) -> Option<String> {
         let mut output = None;
         if let Some(bundle) = &result.value {
@@ -62,7 +62,7 @@ impl Shell {
         output
     }
 
-    /// The values of `user_expressions`, which a front end asks for beside a cell; they show nothing.
+    /// The values of `user_expressions`, which a front end sends along with a cell; nothing of them is displayed.
     fn expressions(&mut self, request: &Request) -> Value {
         let Some(Value::Object(asked)) = request.content.get("user_expressions") else { return json!({}) };
         let mut values = Map::new();
@@ -86,7 +86,7 @@ impl Shell {
     }
 }
 
-/// An error as the protocol has it.
+/// An error in the form of the protocol.
 fn error_content(error: &Diagnostic) -> Map<String, Value> {
     let lines: Vec<Value> = error.ansi().lines().map(Value::from).collect();
     let mut content = Map::new();

@@ -1,15 +1,15 @@
-//! Completion, inspection, whether a cell is whole, and history. The protocol counts cursors in code points; texts are
-//! counted in bytes everywhere else.
+//! Completion, inspection, completeness of a cell, and history. The protocol counts cursors in code points; the rest of the program
+//! counts bytes.
 
 use super::Shell;
-use crate::history::{Line, Wanted};
+use crate::history::{CellRecord, HistoryQuery};
 use crate::wire::Request;
 use convscope_dsl::complete::Candidate;
 use convscope_dsl::inspect::Completeness;
 use serde_json::{Value, json};
 
-/// Cells of the history at most, where a request does not say how many.
-const TAIL: i64 = 1000;
+/// How many cells of the history are returned where the request does not say.
+const DEFAULT_CELLS: i64 = 1000;
 
 impl Shell {
     pub(super) fn complete(&self, request: &Request) {
@@ -50,16 +50,18 @@ impl Shell {
     pub(super) fn history(&self, request: &Request) {
         let number = |name: &str| request.number(name);
         let wanted = match request.text("hist_access_type") {
-            "range" => Wanted::Range(number("session").unwrap_or(0), number("start").unwrap_or(1), number("stop")),
+            "range" => {
+                HistoryQuery::Range(number("session").unwrap_or(0), number("start").unwrap_or(1), number("stop"))
+            }
             "search" => {
                 let pattern = request.content.get("pattern").and_then(Value::as_str).unwrap_or("*");
                 let n = number("n").and_then(|n| usize::try_from(n).ok());
-                Wanted::Search(pattern.to_string(), n, request.flag("unique", false))
+                HistoryQuery::Search(pattern.to_string(), n, request.flag("unique", false))
             }
-            _ => Wanted::Tail(usize::try_from(number("n").unwrap_or(TAIL)).unwrap_or(0)),
+            _ => HistoryQuery::Tail(usize::try_from(number("n").unwrap_or(DEFAULT_CELLS)).unwrap_or(0)),
         };
         let with_output = request.flag("output", false);
-        let entry = |l: &Line| match with_output {
+        let entry = |l: &CellRecord| match with_output {
             true => json!([l.session, l.line, [l.source, l.output]]),
             false => json!([l.session, l.line, l.source]),
         };
@@ -68,13 +70,13 @@ impl Shell {
     }
 }
 
-/// The byte that a request's cursor stands at; the end where it says nothing or more than there is.
+/// The byte offset of a request's cursor; the end of the code where the cursor is missing or beyond it.
 fn cursor(request: &Request, code: &str) -> usize {
     let at = request.number("cursor_pos").and_then(|n| usize::try_from(n).ok());
     at.and_then(|n| code.char_indices().nth(n)).map_or(code.len(), |(byte, _)| byte)
 }
 
-/// A byte's place in code points.
+/// A byte offset in code points.
 fn points(code: &str, byte: usize) -> usize {
     code.char_indices().take_while(|(at, _)| *at < byte).count()
 }
@@ -89,7 +91,7 @@ fn typed(candidate: &Candidate, start: usize, end: usize) -> Value {
     })
 }
 
-/// The blanks that the next line of an unfinished cell begins with.
+/// The indentation of the next line of an unfinished cell.
 fn indent(code: &str) -> String {
     let last = code.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("");
     let blanks: String = last.chars().take_while(|c| c.is_whitespace()).collect();

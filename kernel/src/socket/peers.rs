@@ -10,23 +10,23 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-/// Bytes that something queued costs besides its content, so that empty frames count, too.
-const HELD: usize = 128;
+/// The cost of a queued frame besides its content, bytes, so that empty frames count, too.
+const ENTRY_COST: usize = 128;
 
 /// The limits of a peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of a message that comes in.
+    /// Bytes of an incoming message.
     pub message: usize,
-    /// Bytes that may wait for a peer; one that has more and reads slowly is hung up on.
+    /// Bytes that may wait for a peer; a peer with more that reads slowly is disconnected.
     pub behind: usize,
-    /// A peer with so much waiting is slow where it takes less than a sixteenth of `behind` within this time.
+    /// A peer with so many bytes waiting is slow where it reads less than a sixteenth of `behind` within this time.
     pub patience: Duration,
-    /// Peers at once.
+    /// Peers at a time.
     pub peers: usize,
 }
 
-/// Frames on their way to one or many peers.
+/// Frames for one or many peers.
 #[derive(Debug)]
 pub struct Parcel {
     frames: Vec<Bytes>,
@@ -35,12 +35,12 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// Frames to send.
+    /// A parcel of frames.
     pub fn new(frames: Vec<Bytes>) -> Self {
         Parcel { bytes: size(&frames), frames, counted: None }
     }
 
-    /// The same; their bytes are added to `waiting` until the last peer has them.
+    /// The same; its bytes count in `waiting` until the last peer has them.
     pub fn counted(frames: Vec<Bytes>, waiting: &Arc<AtomicUsize>) -> Self {
         let bytes = size(&frames);
         waiting.fetch_add(bytes, Ordering::SeqCst);
@@ -48,9 +48,9 @@ impl Parcel {
     }
 }
 
-/// What frames cost while they wait: their bytes, and what holds them.
+/// The cost of frames while they wait, bytes: their content and their containers.
 fn size(frames: &[Bytes]) -> usize {
-    frames.iter().map(|f| f.len() + HELD).sum()
+    frames.iter().map(|f| f.len() + ENTRY_COST).sum()
 }
 
 impl Drop for Parcel {
@@ -61,7 +61,7 @@ impl Drop for Parcel {
     }
 }
 
-/// What is queued for a peer.
+/// An entry in a peer's queue.
 pub(super) enum Queued {
     Message(Arc<Parcel>),
     Command(Bytes),
@@ -71,12 +71,12 @@ impl Queued {
     fn bytes(&self) -> usize {
         match self {
             Queued::Message(parcel) => parcel.bytes,
-            Queued::Command(body) => body.len() + HELD,
+            Queued::Command(body) => body.len() + ENTRY_COST,
         }
     }
 }
 
-/// The peers of a socket by number; a larger number came later.
+/// The peers of a socket by number; later peers have larger numbers.
 #[derive(Default)]
 pub(super) struct Peers {
     last: u64,
@@ -84,30 +84,30 @@ pub(super) struct Peers {
 }
 
 pub(super) struct Peer {
-    /// What it calls itself.
+    /// The identity that it claims.
     pub identity: Bytes,
-    /// What it subscribed to.
+    /// The topics that it subscribed to.
     pub topics: Vec<Bytes>,
-    /// Whether it has shown that it belongs here: by a signature, by a subscription.
-    pub settled: bool,
+    /// Whether it is trusted: by a signature or a subscription.
+    pub trusted: bool,
     queue: UnboundedSender<Queued>,
     traffic: Arc<Traffic>,
-    /// Since when it has had too much waiting, and what it had taken by then.
+    /// Since when too many bytes wait for it, and how many it had read by then.
     behind: Option<(Instant, u64)>,
     _hang_up: oneshot::Sender<()>,
 }
 
-/// A peer's end of a new connection.
-pub(super) struct Line {
+/// The socket's end of a new connection.
+pub(super) struct PeerLink {
     pub number: u64,
-    /// What to write.
+    /// The entries to write.
     pub queued: UnboundedReceiver<Queued>,
     pub traffic: Arc<Traffic>,
-    /// Comes when the peer is not among the peers any more.
-    pub hung_up: oneshot::Receiver<()>,
+    /// Resolves when the peer is removed from the peers.
+    pub disconnected: oneshot::Receiver<()>,
 }
 
-/// Bytes to a peer.
+/// The bytes queued for a peer.
 #[derive(Default)]
 pub(super) struct Traffic {
     waiting: AtomicUsize,
@@ -117,11 +117,11 @@ pub(super) struct Traffic {
 impl Peer {
     pub fn send(&self, queued: Queued) {
         self.traffic.waiting.fetch_add(queued.bytes(), Ordering::SeqCst);
-        // Nobody takes it only where the peer is being hung up on.
+        // Nobody receives it only while the peer is being disconnected.
         let _ = self.queue.send(queued);
     }
 
-    /// Whether it takes too little of what waits for it.
+    /// Whether it reads too little of what waits for it.
     fn is_stalled(&mut self, limits: &Limits) -> bool {
         let taken = self.traffic.taken.load(Ordering::SeqCst);
         if self.traffic.waiting.load(Ordering::SeqCst) <= limits.behind {
@@ -138,28 +138,28 @@ impl Peer {
 }
 
 impl Peers {
-    /// Takes a peer in. Where there are as many as there may be, the oldest that has not settled makes room; where all have,
-    /// the new one has to try again.
-    pub fn admit(&mut self, most: usize) -> Option<Line> {
+    /// Adds a peer. At the limit, the oldest peer that is not trusted is disconnected; where all are trusted, the new one is
+    /// refused and may try again.
+    pub fn admit(&mut self, most: usize) -> Option<PeerLink> {
         if self.all.len() >= most {
-            let oldest = self.all.iter().find(|(_, p)| !p.settled).map(|(number, _)| *number)?;
+            let oldest = self.all.iter().find(|(_, p)| !p.trusted).map(|(number, _)| *number)?;
             self.all.remove(&oldest);
         }
         let (queue, queued) = unbounded_channel();
-        let (hang_up, hung_up) = oneshot::channel();
+        let (hang_up, disconnected) = oneshot::channel();
         let traffic = Arc::<Traffic>::default();
         self.last += 1;
         let peer = Peer {
             identity: Bytes::new(),
             topics: Vec::new(),
-            settled: false,
+            trusted: false,
             queue,
             traffic: traffic.clone(),
             behind: None,
             _hang_up: hang_up,
         };
         self.all.insert(self.last, peer);
-        Some(Line { number: self.last, queued, traffic, hung_up })
+        Some(PeerLink { number: self.last, queued, traffic, disconnected })
     }
 
     pub fn get(&mut self, number: u64) -> Option<&mut Peer> {
@@ -170,12 +170,12 @@ impl Peers {
         self.all.remove(&number);
     }
 
-    /// Those that claim an identity.
-    pub fn called<'a>(&'a self, identity: &'a Bytes) -> impl Iterator<Item = &'a Peer> {
+    /// The peers that claim an identity.
+    pub fn with_identity<'a>(&'a self, identity: &'a Bytes) -> impl Iterator<Item = &'a Peer> {
         self.all.values().filter(move |p| !identity.is_empty() && p.identity == identity)
     }
 
-    /// Sends to all that subscribed to a beginning of the first frame.
+    /// Sends to all peers that subscribed to a prefix of the first frame.
     pub fn publish(&self, parcel: Parcel) {
         let parcel = Arc::new(parcel);
         let first = parcel.frames.first().map_or(&[][..], |f| f);
@@ -184,12 +184,12 @@ impl Peers {
         }
     }
 
-    /// Whether nothing waits for a peer.
+    /// Whether no peer has messages waiting.
     pub fn is_idle(&self) -> bool {
         self.all.values().all(|p| p.traffic.waiting.load(Ordering::SeqCst) == 0)
     }
 
-    /// Hangs up on peers that have too much waiting and do not take it; how many.
+    /// Disconnects peers that stall with too many bytes waiting; returns how many.
     pub fn drop_stalled(&mut self, limits: &Limits) -> usize {
         let before = self.all.len();
         self.all.retain(|_, peer| !peer.is_stalled(limits));
@@ -197,7 +197,7 @@ impl Peers {
     }
 }
 
-/// Writes what is queued for a peer.
+/// Writes the queue of a peer.
 pub(super) async fn write<W: AsyncWrite + Unpin>(
     mut to: W,
     mut queued: UnboundedReceiver<Queued>,

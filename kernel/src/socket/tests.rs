@@ -109,7 +109,7 @@ fn strangers_make_room_and_peers_that_belong_here_stay() {
         let handler: Arc<Handler> = {
             let shell = shell.clone();
             Arc::new(move |peer, frames| {
-                shell.settle(peer);
+                shell.trust(peer);
                 Some(Parcel::new(frames))
             })
         };

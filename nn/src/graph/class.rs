@@ -5,7 +5,7 @@ use super::op::{Binary, Reduction};
 
 /// The class of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum OpClass {
     /// The net's input and constants.
     Source,
     /// Linear in its input up to a bias, with weights: convolutions and fully connected layers.
@@ -24,62 +24,62 @@ pub enum Class {
     Rearrangement,
 }
 
-impl Class {
+impl OpClass {
     /// All classes.
-    pub const ALL: [Class; 8] = [
-        Class::Source,
-        Class::Weighted,
-        Class::Sum,
-        Class::Product,
-        Class::Elementwise,
-        Class::Normalisation,
-        Class::Selection,
-        Class::Rearrangement,
+    pub const ALL: [OpClass; 8] = [
+        OpClass::Source,
+        OpClass::Weighted,
+        OpClass::Sum,
+        OpClass::Product,
+        OpClass::Elementwise,
+        OpClass::Normalisation,
+        OpClass::Selection,
+        OpClass::Rearrangement,
     ];
 
     /// The class in words, for tables of rules.
     pub fn name(self) -> &'static str {
         match self {
-            Class::Source => "sources",
-            Class::Weighted => "weighted layers",
-            Class::Sum => "sums",
-            Class::Product => "products",
-            Class::Elementwise => "element-wise functions",
-            Class::Normalisation => "normalisations",
-            Class::Selection => "selections",
-            Class::Rearrangement => "rearrangements",
+            OpClass::Source => "sources",
+            OpClass::Weighted => "weighted layers",
+            OpClass::Sum => "sums",
+            OpClass::Product => "products",
+            OpClass::Elementwise => "element-wise functions",
+            OpClass::Normalisation => "normalisations",
+            OpClass::Selection => "selections",
+            OpClass::Rearrangement => "rearrangements",
         }
     }
 }
 
 impl Op {
     /// The operation's class.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> OpClass {
         match self {
-            Op::Input | Op::Constant(_) => Class::Source,
-            Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::Linear { .. } => Class::Weighted,
+            Op::Input | Op::Constant(_) => OpClass::Source,
+            Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::Linear { .. } => OpClass::Weighted,
             Op::Binary(Binary::Add | Binary::Sub)
             | Op::AvgPool(_)
             | Op::Reduce { reduction: Reduction::Sum | Reduction::Mean, .. }
-            | Op::Resize { .. } => Class::Sum,
-            Op::MatMul | Op::Binary(Binary::Mul | Binary::Div | Binary::Pow | Binary::Gate) => Class::Product,
-            Op::Activation(_) | Op::Binary(Binary::Prelu) => Class::Elementwise,
+            | Op::Resize { .. } => OpClass::Sum,
+            Op::MatMul | Op::Binary(Binary::Mul | Binary::Div | Binary::Pow | Binary::Gate) => OpClass::Product,
+            Op::Activation(_) | Op::Binary(Binary::Prelu) => OpClass::Elementwise,
             Op::BatchNorm { .. }
             | Op::LayerNorm { .. }
             | Op::GroupNorm { .. }
             | Op::LocalResponseNorm { .. }
-            | Op::Softmax { .. } => Class::Normalisation,
+            | Op::Softmax { .. } => OpClass::Normalisation,
             Op::MaxPool(_)
             | Op::Reduce { reduction: Reduction::Max, .. }
             | Op::Binary(Binary::Max | Binary::Min)
-            | Op::Order { .. } => Class::Selection,
+            | Op::Order { .. } => OpClass::Selection,
             Op::Concat { .. }
             | Op::Select { .. }
             | Op::Pick { .. }
             | Op::Reshape(_)
             | Op::Transpose(_)
             | Op::Pad { .. }
-            | Op::Identity => Class::Rearrangement,
+            | Op::Identity => OpClass::Rearrangement,
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct Piece {
 pub(super) struct Line(SmallVec<[Piece; 1]>);
 
 /// The most pieces that are followed.
-const MOST: usize = 64;
+const MAX_PIECES: usize = 64;
 
 impl Line {
     /// Evenly spaced cells between two edges.
@@ -60,7 +60,7 @@ impl Line {
         let mut line = Line(SmallVec::new());
         for piece in pieces {
             line.push(piece);
-            if line.0.len() > MOST {
+            if line.0.len() > MAX_PIECES {
                 return None;
             }
         }

@@ -28,7 +28,7 @@ pub mod weights;
 pub mod window;
 
 pub use builder::Builder;
-pub use class::Class;
+pub use class::OpClass;
 pub use cover::MapPlace;
 pub use dag::{Graph, Node, NodeId, Shape};
 pub use field::Field;

@@ -1,6 +1,6 @@
 //! Bounds of a node's values, by interval arithmetic from sigmoids, softmaxes and constants on.
 
-use super::class::Class;
+use super::class::OpClass;
 use super::dag::{Graph, Node, NodeId};
 use super::elementary::Elementary;
 use super::op::{Activation, Binary, Border, Op, Reduction};
@@ -55,7 +55,7 @@ impl Graph {
         wanted[id.0] = true;
         for at in (0..=id.0).rev() {
             let node = self.node(NodeId(at));
-            let stops = matches!(node.op.class(), Class::Source | Class::Weighted | Class::Normalisation);
+            let stops = matches!(node.op.class(), OpClass::Source | OpClass::Weighted | OpClass::Normalisation);
             if wanted[at] && (!stops || self.is_plain_sum(node)) {
                 node.inputs.iter().for_each(|input| wanted[input.0] = true);
             }

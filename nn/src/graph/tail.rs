@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// The most entries of a node that are followed.
-const ENTRIES: usize = 1 << 20;
+const MAX_ENTRIES: usize = 1 << 20;
 
 /// The most products that one question takes.
-const PRODUCTS: usize = 1 << 24;
+const MAX_PRODUCTS: usize = 1 << 24;
 
 /// What a clip may cut off for the sake of a logarithm.
 const CUT: f64 = 1e-4;
@@ -90,7 +90,7 @@ impl<'a> Tail<'a> {
         }
         while let Some(id) = open.pop_last() {
             let node = graph.node(id);
-            if len(&node.shape) > ENTRIES {
+            if len(&node.shape) > MAX_ENTRIES {
                 return None;
             }
             if tail.group(id).is_some() {
@@ -143,7 +143,7 @@ impl<'a> Tail<'a> {
         let (mut constant, mut total, mut adds, mut softmaxes) = (0.0, 0.0, true, 0);
         while let Some((id, factors)) = open.pop_last() {
             self.products += factors.len();
-            if self.products > PRODUCTS {
+            if self.products > MAX_PRODUCTS {
                 return None;
             }
             if factors.iter().all(|f| *f == 0.0) {

@@ -1,10 +1,11 @@
 //! The backward pass: a signal from one or several nodes back to every node that they depend on. Each node passes it on by its
 //! rule. Where a value has several consumers their signals are summed here, and only here.
 
-use super::Trace;
 use super::apply::pool_geometry;
+use super::flow::{Flow, Seed};
 use super::rule::{Rules, Site};
 use super::schedule::groups;
+use super::trace::Trace;
 use crate::error::{Context, Error, Result};
 use crate::graph::op::{Binary, Pool};
 use crate::graph::{NodeId, Op};
@@ -16,36 +17,6 @@ use crate::model::pack_cache::Direction;
 use crate::tensor::{tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
-
-/// Where signals start: nodes and tensors shaped as their values (batch included).
-pub type Seed = Vec<(NodeId, Tensor)>;
-
-/// The signal at the nodes where it was kept.
-#[derive(Clone, Debug)]
-pub struct Flow {
-    signals: Vec<Option<Tensor>>,
-}
-
-impl Flow {
-    /// The signal at a node, shaped as its value, if it reached the node and was kept.
-    pub fn get(&self, id: NodeId) -> Option<&Tensor> {
-        self.signals[id.0].as_ref()
-    }
-
-    /// The flow of all samples from those of consecutive groups.
-    pub(super) fn concat(groups: &[Flow]) -> Result<Self> {
-        let nodes = groups.first().map_or(0, |group| group.signals.len());
-        let concat = |id: usize| {
-            let signals: Vec<&Tensor> = groups.iter().filter_map(|group| group.signals[id].as_ref()).collect();
-            match signals.len() {
-                0 => Ok(None),
-                n if n == groups.len() => Ok(Some(Tensor::cat(&signals, 0)?)),
-                _ => Err(Error::internal("a signal that reaches a node for some samples only")),
-            }
-        };
-        Ok(Flow { signals: (0..nodes).map(concat).collect::<Result<_>>()? })
-    }
-}
 
 impl Trace {
     /// Sends `seed` back by `rules`, and keeps the signal at every node that it reaches.

@@ -1,9 +1,10 @@
-//! The forward pass: the values of a net's nodes, of which a [`Tap`] says which are kept.
+//! The forward pass: the values of a net's nodes, of which a [`Tap`] says which are kept in a [`Trace`].
 
 use super::apply;
 use super::schedule::concat::ConcatBuffer;
-use super::schedule::fuse::{ConcatSlot, Depthwise, FusedLayer, FusionPlan};
+use super::schedule::fuse::{ConcatSlot, Depthwise, FusedLayer};
 use super::schedule::groups::BatchSchedule;
+use super::trace::{Tap, Trace};
 use crate::error::{Context, Error, Result};
 use crate::graph::op::Activation;
 use crate::graph::{NodeId, Op};
@@ -14,37 +15,9 @@ use crate::model::pack_cache::Direction;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
-use std::ops::Range;
-
-/// Which values a forward pass keeps, and where it may stop.
-#[derive(Clone, Debug)]
-pub enum Tap {
-    /// Every node's value: what a backward pass needs.
-    All,
-    /// The values of every node that `NodeId` depends on, and nothing after it.
-    Until(NodeId),
-    /// The named nodes' values only; the pass ends with the last of them.
-    Only(Vec<NodeId>),
-    /// The named nodes' values, plus what a gradient-like backward pass needs: of a rectifier's input only the sign (gradient,
-    /// guided backprop, DeconvNet).
-    Signs(Vec<NodeId>),
-}
 
 /// The concatenations that are being written, by node.
 type ConcatBuffers = BTreeMap<NodeId, ConcatBuffer>;
-
-/// The values that a forward pass kept.
-#[derive(Clone, Debug)]
-pub struct Trace {
-    model: Model,
-    pub(super) fusion: FusionPlan,
-    tile: WinogradTile,
-    values: Vec<Option<Tensor>>,
-    /// The index in the batch of its first sample.
-    first: usize,
-    /// Where samples passed in groups, each group's trace; `values` then holds only the nodes that the tap names.
-    pub(super) groups: Vec<Trace>,
-}
 
 impl Model {
     /// Runs the net on `x`, N x C x H x W (or C x H x W for one sample), and keeps the values that `tap` says.
@@ -247,45 +220,6 @@ impl Model {
 }
 
 impl Trace {
-    /// A trace that holds these values only.
-    pub(super) fn from_values(model: &Model, kept: Vec<(NodeId, Tensor)>) -> Self {
-        let mut values = vec![None; model.graph().nodes().len()];
-        kept.into_iter().for_each(|(id, value)| values[id.0] = Some(value));
-        let fusion = FusionPlan::unfused(model.graph());
-        Trace { model: model.clone(), fusion, tile: WinogradTile::None, values, first: 0, groups: Vec::new() }
-    }
-
-    /// The trace of a batch `x` that passed in groups.
-    pub(super) fn from_groups(groups: Vec<Trace>, x: Tensor, schedule: BatchSchedule) -> Result<Self> {
-        let model = groups[0].model.clone();
-        let mut values = vec![None; model.graph().nodes().len()];
-        for goal in &schedule.goals {
-            let each = groups.iter().map(|group| group.get(*goal)).collect::<Result<Vec<_>>>()?;
-            values[goal.0] = Some(Tensor::cat(&each, 0)?);
-        }
-        values[model.graph().input().0] = Some(x);
-        let groups = if schedule.keep_all { groups } else { Vec::new() };
-        Ok(Trace { model, fusion: schedule.fusion, tile: schedule.tile, values, first: 0, groups })
-    }
-
-    /// The net that was run.
-    pub fn model(&self) -> &Model {
-        &self.model
-    }
-
-    /// Samples in the batch.
-    pub fn batch(&self) -> usize {
-        self.values[self.model.graph().input().0]
-            .as_ref()
-            .or(self.values.iter().flatten().next())
-            .map_or(0, |t| t.dims()[0])
-    }
-
-    /// The indices of its samples in the whole batch: all of them, or those of a group.
-    pub fn samples(&self) -> Range<usize> {
-        self.first..self.first + self.batch()
-    }
-
     /// Computes the kernel that begins at `id`. With `keep_parts` the parts of a concatenation written in place are kept, as views
     /// of the whole.
     fn compute_node(&mut self, id: NodeId, concats: &mut ConcatBuffers, keep_parts: bool) -> Result<()> {
@@ -348,25 +282,5 @@ impl Trace {
             self.values[at.0] = Some(value);
         }
         Ok(())
-    }
-
-    /// A node's value or, where it is fused into a kernel, the value of that.
-    pub(super) fn value_or_fused(&self, id: NodeId) -> Result<&Tensor> {
-        self.get(self.fusion.value_node(id))
-    }
-
-    /// A node's value, N x its shape.
-    ///
-    /// # Errors
-    /// Where the pass did not keep it.
-    pub fn get(&self, id: NodeId) -> Result<&Tensor> {
-        self.values[id.0]
-            .as_ref()
-            .ok_or_else(|| Error::internal(format!("the value of `{}` was not kept", self.model.graph().node(id).name)))
-    }
-
-    /// A node's value where the pass kept it.
-    pub fn find(&self, id: NodeId) -> Option<&Tensor> {
-        self.values[id.0].as_ref()
     }
 }

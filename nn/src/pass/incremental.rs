@@ -61,7 +61,7 @@ impl Incremental {
         }
         let base = model.forward_with_tile(x, &Tap::Signs(goals.to_vec()), WinogradTile::F2)?;
         if base.batch() != 1 {
-            return Err(Error::shape(format!("one base input is asked for, got {}", base.batch())));
+            return Err(Error::shape(format!("expected one base input, got {}", base.batch())));
         }
         Ok(Incremental { base, goals: goals.to_vec() })
     }

@@ -5,6 +5,7 @@
 pub mod apply;
 mod backward;
 mod crop;
+mod flow;
 pub mod fold;
 mod forward;
 mod incremental;
@@ -12,8 +13,9 @@ mod reach;
 pub mod rule;
 pub(crate) mod schedule;
 mod scores;
+mod trace;
 pub(crate) mod vjp;
 
-pub use backward::{Flow, Seed};
-pub use forward::{Tap, Trace};
+pub use flow::{Flow, Seed};
 pub use incremental::{Changed, Incremental};
+pub use trace::{Tap, Trace};

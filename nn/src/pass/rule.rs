@@ -5,7 +5,7 @@
 use super::vjp::vjp;
 use crate::error::Result;
 use crate::graph::op::Activation;
-use crate::graph::{Class, Node, NodeId, Op};
+use crate::graph::{Node, NodeId, Op, OpClass};
 use crate::kernels::conv::{Clamp, Combine};
 use crate::model::Model;
 use candle_core::Tensor;
@@ -74,7 +74,7 @@ pub enum On {
     /// Nodes of this kind ([`crate::graph::Op::kind`]).
     Kind(&'static str),
     /// Nodes of this class ([`crate::graph::Op::class`]).
-    Class(Class),
+    Class(OpClass),
     /// Element-wise functions of one input.
     Activation,
     /// Convolutions, transposed ones too.

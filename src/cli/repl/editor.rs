@@ -12,14 +12,14 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Helps with the lines of one session.
+/// The line editor's helper for one session.
 pub struct Assistant {
     session: Rc<RefCell<Session>>,
     colour: bool,
 }
 
 impl Assistant {
-    /// Help with the names of `session`, in colour where the terminal has them.
+    /// A helper that completes names of `session`, in colour where the terminal supports it.
     pub fn new(session: Rc<RefCell<Session>>, colour: bool) -> Self {
         Assistant { session, colour }
     }
@@ -66,7 +66,7 @@ impl Highlighter for Assistant {
                 Class::Text { .. } => "32",
                 Class::Number => "36",
                 Class::Comment { .. } => "90",
-                Class::Word if convscope_dsl::complete::KEYWORDS.contains(&text) => "35",
+                Class::Word if convscope_dsl::source::KEYWORDS.contains(&text) => "35",
                 Class::Word | Class::Mark => "0",
             };
             out += &format!("\x1b[{code}m{text}\x1b[0m");

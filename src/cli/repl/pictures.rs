@@ -1,4 +1,4 @@
-//! Pictures within a terminal's text: the protocols of kitty, of iTerm2, and sixel; half blocks where there is none.
+//! Pictures in a terminal: the protocols of kitty and iTerm2, and sixel; half blocks where the terminal has none of them.
 
 mod sixel;
 
@@ -23,13 +23,13 @@ pub enum Pictures {
 }
 
 /// Bytes of base64 in one chunk of kitty's protocol.
-const CHUNK: usize = 4096;
-/// Columns of the terminal that a picture takes at most.
-const COLUMNS: usize = 100;
+const CHUNK_BYTES: usize = 4096;
+/// The width of a picture above which it is scaled down, terminal columns.
+const MAX_COLUMNS: usize = 100;
 
 impl Pictures {
-    /// The protocol that `auto` selects in this terminal.
-    pub fn settled(self) -> Self {
+    /// The protocol, with `auto` replaced by the one that this terminal supports.
+    pub fn resolved(self) -> Self {
         if self != Pictures::Auto {
             return self;
         }
@@ -40,14 +40,14 @@ impl Pictures {
         detect(&get)
     }
 
-    /// Whether pictures are shown pixel by pixel.
+    /// Whether the protocol shows single pixels.
     pub fn is_exact(self) -> bool {
         matches!(self, Pictures::Kitty | Pictures::Iterm2 | Pictures::Sixel)
     }
 
-    /// The codes that show a PNG in a terminal `width` columns wide, where the protocol has such.
+    /// The codes that show a PNG in a terminal `width` columns wide; none for half blocks.
     pub fn codes(self, png: &[u8], width: usize) -> Option<String> {
-        let columns = width.min(COLUMNS);
+        let columns = width.min(MAX_COLUMNS);
         match self {
             Pictures::Kitty => Some(kitty(png, columns)),
             Pictures::Iterm2 => {
@@ -63,11 +63,11 @@ impl Pictures {
     }
 }
 
-/// The protocol that a terminal with these environment variables understands.
+/// The protocol of a terminal, by its environment variables.
 fn detect(get: &dyn Fn(&str) -> String) -> Pictures {
     let (term, program) = (get("TERM"), get("TERM_PROGRAM"));
     let is = |names: &[&str]| names.iter().any(|n| term.contains(n));
-    // Multiplexers keep the codes to themselves.
+    // Multiplexers do not pass the codes on.
     if !get("TMUX").is_empty() || is(&["screen", "tmux"]) {
         return Pictures::Blocks;
     }
@@ -87,7 +87,7 @@ fn detect(get: &dyn Fn(&str) -> String) -> Pictures {
 /// A PNG by kitty's graphics protocol: base64 in chunks, placed over `columns` columns.
 fn kitty(png: &[u8], columns: usize) -> String {
     let encoded = base64::engine::general_purpose::STANDARD.encode(png);
-    let chunks: Vec<&[u8]> = encoded.as_bytes().chunks(CHUNK).collect();
+    let chunks: Vec<&[u8]> = encoded.as_bytes().chunks(CHUNK_BYTES).collect();
     let mut out = String::new();
     for (i, chunk) in chunks.iter().enumerate() {
         let head = if i == 0 { format!("a=T,f=100,q=2,c={columns},") } else { String::new() };

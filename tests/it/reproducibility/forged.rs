@@ -6,7 +6,7 @@ use convscope::canonical;
 use convscope::digest::digest;
 use convscope::run::array::{pack, unpack};
 use convscope::run::output::Values;
-use convscope::run::{Lock, Rule, archive};
+use convscope::run::{CompareRule, Lock, archive};
 use std::fs::File;
 
 /// The place of an output in a lock.
@@ -37,7 +37,7 @@ fn rules_are_those_of_the_script_and_are_told() {
     bench.file("s.lock.json", &whole);
     bench.forge(|lock| {
         let i = place(lock, "top.csv");
-        lock.outputs[i].rule = Rule::Bits;
+        lock.outputs[i].rule = CompareRule::Bits;
     });
     bench.expect("s.lock.json", 14, "top.csv");
     bench.file("s.lock.json", &whole);

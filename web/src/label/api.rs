@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// An error as the page shows it.
+/// An error in the form that the page shows.
 pub struct ApiError(Refused);
 
 impl IntoResponse for ApiError {
@@ -84,7 +84,7 @@ fn progress_json(progress: &Progress) -> Value {
     json!({ "done": progress.done, "skipped": progress.skipped, "next": progress.next })
 }
 
-/// A request to keep an answer.
+/// A request to save an answer.
 #[derive(Deserialize)]
 pub struct AnswerRequest {
     id: String,
@@ -98,7 +98,7 @@ pub struct AnswerRequest {
     again: bool,
 }
 
-/// Keeps an answer; when this returns, it is on the disk.
+/// Saves an answer; when this returns, it is on the disk.
 pub async fn answer(
     State(session): State<Arc<LabelSession>>,
     Json(request): Json<AnswerRequest>,
@@ -131,7 +131,7 @@ pub async fn answer(
 struct Feedback {
     /// The right class and its index.
     truth: Option<(usize, String)>,
-    /// Which guess was right, from 1.
+    /// The rank of the right guess, from 1.
     rank: Option<usize>,
     /// The net's most probable classes.
     net: Vec<(String, f64)>,
@@ -155,14 +155,14 @@ pub fn net_guesses(session: &LabelSession, place: usize) -> Result<Vec<(String, 
     }
 }
 
-/// A request to take back the last answer.
+/// A request to undo the last answer.
 #[derive(Deserialize)]
 pub struct UndoRequest {
     id: String,
     labeller: String,
 }
 
-/// Takes back a person's last answer.
+/// Undoes a person's last answer.
 pub async fn undo(
     State(session): State<Arc<LabelSession>>,
     Json(request): Json<UndoRequest>,
@@ -193,7 +193,7 @@ pub async fn image(State(session): State<Arc<LabelSession>>, Path(place): Path<u
     .await
 }
 
-/// The kind of image that browsers show as it is, by its first bytes.
+/// The MIME type of an image that browsers can show, by its first bytes.
 fn image_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
@@ -204,7 +204,7 @@ fn image_type(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The examples of a class side by side.
+/// The examples of a class in one picture.
 pub async fn examples(
     State(session): State<Arc<LabelSession>>,
     Path(class): Path<usize>,

@@ -7,12 +7,12 @@ use convscope_engine::random::Stream;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Thumbnails of a class, as on Karpathy's page.
+/// How many examples of a class are shown, as on Karpathy's page.
 pub const PER_CLASS: usize = 13;
-/// Rows and columns of a thumbnail, pixels.
+/// The width and height of a thumbnail, px.
 pub const THUMBNAIL: usize = 112;
 
-/// Which images show each class, and the strips made so far.
+/// The images of each class, and the pictures made so far.
 pub struct Examples {
     data: Option<Dataset>,
     by_class: Vec<Vec<usize>>,
@@ -20,7 +20,7 @@ pub struct Examples {
 }
 
 impl Examples {
-    /// Examples out of labelled images, chosen at random; labels that are no class are passed over.
+    /// Examples from labelled images, chosen at random; labels outside of the classes are ignored.
     pub fn of(data: Option<Dataset>, classes: &Classes, seed: u64) -> Self {
         let mut by_class = vec![Vec::new(); classes.len()];
         let mut known = BTreeMap::new();
@@ -38,12 +38,12 @@ impl Examples {
         Examples { data, by_class, strips: Mutex::default() }
     }
 
-    /// How many examples class `class` has.
+    /// The number of examples of `class`.
     pub fn count(&self, class: usize) -> usize {
         self.by_class.get(class).map_or(0, Vec::len)
     }
 
-    /// The examples of a class side by side, as JPEG; None where there are none.
+    /// The examples of a class side by side, as JPEG; none where the class has no examples.
     ///
     /// # Errors
     /// Where an image cannot be read.
@@ -68,7 +68,7 @@ impl Examples {
     }
 }
 
-/// The middle of an image, square.
+/// The central square of an image.
 fn thumbnail(image: &Image) -> Result<Image> {
     let side = image.width().min(image.height());
     image.center_crop(side, side)?.resize(THUMBNAIL, THUMBNAIL, Interpolation::Bilinear)

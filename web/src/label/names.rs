@@ -1,15 +1,15 @@
-//! The names of people: what is seen of a name is all of it, so that two people who look alike on the page are one.
+//! The names of people: no character of a name is invisible, so that names that look alike on the page are equal.
 
 use convscope_engine::{Error, Result};
 
-/// A person's name as it is kept: without spaces around it, not empty, at most 60 letters, nothing that hides.
+/// A valid name: trimmed, 1 to 60 letters, no invisible characters.
 pub(super) fn checked_name(name: &str) -> Result<String> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > 60 || name.chars().any(char::is_control) {
         return Err(Error::value("a name has 1 to 60 letters"));
     }
     let letters: Vec<char> = name.chars().collect();
-    if let Some(hidden) = (0..letters.len()).find(|i| hides(&letters, *i)) {
+    if let Some(hidden) = (0..letters.len()).find(|i| is_hidden(&letters, *i)) {
         let code = letters[hidden] as u32;
         return Err(Error::value(format!(
             "the name has the character U+{code:04X}, which is not seen or turns the writing round"
@@ -19,33 +19,33 @@ pub(super) fn checked_name(name: &str) -> Result<String> {
     Ok(name.to_string())
 }
 
-/// Whether letter `i` is not seen where it stands. Joiners belong to Persian, to scripts of India and to emoji: they count as seen
-/// between two letters beyond ASCII, as does a choice of form behind one.
-fn hides(letters: &[char], i: usize) -> bool {
-    let seen = |c: Option<&char>| c.is_some_and(|c| !c.is_ascii() && !is_unseen(*c) && !c.is_whitespace());
+/// Whether letter `i` is invisible in its place. Joiners are used in Persian, in scripts of India and in emoji: they are allowed
+/// between two letters beyond ASCII, as is a variation selector behind one.
+fn is_hidden(letters: &[char], i: usize) -> bool {
+    let seen = |c: Option<&char>| c.is_some_and(|c| !c.is_ascii() && !is_invisible(*c) && !c.is_whitespace());
     let before = i.checked_sub(1).and_then(|i| letters.get(i));
     match letters[i] {
         '\u{200c}' | '\u{200d}' => {
-            let before = if before.is_some_and(|c| is_form(*c)) {
+            let before = if before.is_some_and(|c| is_variation_selector(*c)) {
                 i.checked_sub(2).and_then(|i| letters.get(i))
             } else {
                 before
             };
             !(seen(before) && seen(letters.get(i + 1)))
         }
-        c if is_form(c) => !seen(before),
-        c => is_unseen(c),
+        c if is_variation_selector(c) => !seen(before),
+        c => is_invisible(c),
     }
 }
 
 /// A variation selector: text or emoji.
-fn is_form(c: char) -> bool {
+fn is_variation_selector(c: char) -> bool {
     matches!(c, '\u{fe0e}' | '\u{fe0f}')
 }
 
-/// Characters without a form of their own: Unicode's default ignorable ones, those that order the writing's direction, separators of
-/// lines, blanks that are no spaces, and those for private use.
-fn is_unseen(c: char) -> bool {
+/// Invisible characters: Unicode's default ignorable ones, controls of the writing's direction, line separators, blanks other
+/// than the space, and private-use characters.
+fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'

@@ -1,5 +1,5 @@
-//! The page of points: a person clicks each named point on each image, or says that it is not visible. Answers are kept as those of
-//! the other pages are, one line each on the disk before the page goes on; a table that `load_images` reads is written beside them.
+//! The page of points: a person clicks each named point on each image, or marks it as not visible. Each answer is one line on the
+//! disk before the page continues, as on the other pages; a table that `load_images` reads is written beside the log.
 
 use super::api::{ApiError, blocking, image_response};
 use super::names::checked_name;
@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use convscope_engine::data::Dataset;
 use convscope_engine::humans::points::{standing, table};
-use convscope_engine::humans::{Appended, Entry, ImageIds, Log, PointAnswer};
+use convscope_engine::humans::{Appended, ImageIds, Log, LogEntry, PointAnswer};
 use convscope_engine::random::Stream;
 use convscope_engine::{Error, Result, atomic};
 use serde::Deserialize;
@@ -21,22 +21,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A session of clicked points.
+/// A session in which people click points.
 pub struct PointSession {
     data: Dataset,
     ids: ImageIds,
     names: Vec<String>,
-    /// The images in the order in which they are shown: all people see the same.
+    /// The order in which all people see the images.
     order: Vec<usize>,
     log: Mutex<Log>,
-    /// Width and height of images that were looked at.
+    /// The width and height, px, of the images that were opened so far.
     sizes: Mutex<BTreeMap<usize, [usize; 2]>>,
-    /// The table, and how many entries of the log it was written from.
+    /// The table's file, and the number of log entries in it.
     table: PathBuf,
     written: Mutex<usize>,
 }
 
-/// How far a person is.
+/// A person's progress.
 struct Progress {
     done: usize,
     skipped: usize,
@@ -48,12 +48,12 @@ fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl PointSession {
-    /// A session over `data` for the points called `names`, whose answers are kept in the file at `out`; the table is called as that
-    /// file, ending in .csv.
+    /// A session over `data` for the points `names`. Answers are appended to the file `out`; the table has the same name with the
+    /// extension .csv.
     ///
     /// # Errors
-    /// Where a file cannot be written, images have no files, answers are about images or points that this session does not have, or
-    /// the table would replace a file of another origin.
+    /// Where a file cannot be written, images have no files, the log has images or points that this session does not have, or the
+    /// table would replace a file of other origin.
     pub fn open(data: Dataset, names: Vec<String>, seed: u64, out: &Path) -> Result<Self> {
         let ids = ImageIds::of(&data);
         let of_file = data.items().all(|item| item.path().is_some());
@@ -74,14 +74,14 @@ impl PointSession {
         let log = Log::open(out)?;
         for entry in log.entries() {
             let unknown = match entry {
-                Entry::Undo { .. } => None,
-                Entry::Points(a) if ids.index(&a.image).is_none() => {
+                LogEntry::Undo { .. } => None,
+                LogEntry::Points(a) if ids.index(&a.image).is_none() => {
                     Some(format!("the image `{}` is not here", a.image))
                 }
-                Entry::Points(a) => {
+                LogEntry::Points(a) => {
                     a.points.keys().find(|p| !names.contains(p)).map(|p| format!("the point `{p}` is not asked for"))
                 }
-                Entry::Answer(_) | Entry::Tag(_) => Some("they are of classes, not of points".to_string()),
+                LogEntry::Answer(_) | LogEntry::Tag(_) => Some("they are of classes, not of points".to_string()),
             };
             if let Some(unknown) = unknown {
                 return Err(Error::value(format!("`{}` holds answers of another session: {unknown}", out.display()))
@@ -95,17 +95,17 @@ impl PointSession {
         Ok(session)
     }
 
-    /// Images in all.
+    /// The number of images.
     pub fn total(&self) -> usize {
         self.order.len()
     }
 
-    /// The table that is written.
+    /// The table's file.
     pub fn table(&self) -> &Path {
         &self.table
     }
 
-    /// Everyone who answered, with how many images they have done.
+    /// Everyone who answered, with the number of images done.
     pub fn people(&self) -> Vec<(String, usize)> {
         let log = locked(&self.log);
         let mut people: BTreeMap<&str, usize> = BTreeMap::new();
@@ -113,10 +113,10 @@ impl PointSession {
         people.into_iter().map(|(name, n)| (name.to_string(), n)).collect()
     }
 
-    /// Brings the table up to date with what has been answered; nothing is written where it is.
+    /// Updates the table to the log; writes nothing where it is up to date.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where the table cannot be written.
     pub fn write_table(&self) -> Result<()> {
         let mut written = locked(&self.written);
         let (answers, n) = {
@@ -151,7 +151,7 @@ impl PointSession {
         self.order.get(place).copied().ok_or_else(|| Error::not_found(format!("no image {place}")))
     }
 
-    /// Width and height of the image at a place of the data.
+    /// The width and height, px, of image `index` of the data.
     fn size(&self, index: usize) -> Result<[usize; 2]> {
         if let Some(size) = locked(&self.sizes).get(&index) {
             return Ok(*size);
@@ -162,10 +162,10 @@ impl PointSession {
         Ok(size)
     }
 
-    /// Keeps an answer to the image at `place`: it is on the disk when this returns. Sent again, it is kept once.
+    /// Saves an answer to the image at `place`; it is on the disk when this returns. An answer sent twice is saved once.
     ///
     /// # Errors
-    /// Where it makes no sense, its id stands for another answer, or the disk does not take it.
+    /// Where the answer is invalid, its id belongs to another answer, or it cannot be written.
     fn answer(&self, mut answer: PointAnswer, place: usize) -> Result<(), Refused> {
         let index = self.index(place)?;
         answer.labeller = checked_name(&answer.labeller)?;
@@ -173,16 +173,16 @@ impl PointSession {
         answer.at = now();
         checked_id(&answer.id)?;
         if answer.time_s.is_some_and(|t| !(0.0..=1e7).contains(&t)) {
-            return Err(Error::value("a time that is no time").into());
+            return Err(Error::value("the time of an answer lies between 0 and 1e7 seconds").into());
         }
         match answer.skipped {
             true if !answer.points.is_empty() => {
-                return Err(Error::value("an answer holds points, or the image is skipped").into());
+                return Err(Error::value("an answer that skips its image has no points").into());
             }
             true => {}
             false => {
                 if let Some(missing) = self.names.iter().find(|n| !answer.points.contains_key(*n)) {
-                    return Err(Error::value(format!("nothing is said of the point `{missing}`")).into());
+                    return Err(Error::value(format!("the answer has no entry for the point `{missing}`")).into());
                 }
                 if let Some(odd) = answer.points.keys().find(|n| !self.names.contains(n)) {
                     return Err(Error::not_found(format!("no point `{odd}`")).into());
@@ -198,24 +198,24 @@ impl PointSession {
             }
         }
         let id = answer.id.clone();
-        match locked(&self.log).append(Entry::Points(answer))? {
+        match locked(&self.log).append(LogEntry::Points(answer))? {
             Appended::New | Appended::Known => Ok(()),
             Appended::Taken => Err(Refused::taken(&id)),
         }
     }
 
-    /// Takes back the last answer of `name`: the place of its image and its points. Sent again, nothing more is taken back.
+    /// Undoes the last answer of `name`; returns the place of its image and its points. A request sent twice undoes one answer.
     ///
     /// # Errors
-    /// Where there is no answer, the id stands for something else, or the disk does not take it.
+    /// Where there is no answer, the id belongs to another entry, or it cannot be written.
     fn undo(&self, name: &str, id: &str) -> Result<(usize, Clicked), Refused> {
         checked_id(id)?;
         let mut log = locked(&self.log);
         let back = match log.find(id) {
-            // What is taken back already is told again; an id that stands for something else is taken.
+            // A repeated request gets the same response again; an id of another entry is refused.
             Some(known) => {
-                let of = if let Entry::Undo { of, .. } = known { log.find(of) } else { None };
-                let Some(Entry::Points(answer)) = of else { return Err(Refused::taken(id)) };
+                let of = if let LogEntry::Undo { of, .. } = known { log.find(of) } else { None };
+                let Some(LogEntry::Points(answer)) = of else { return Err(Refused::taken(id)) };
                 if answer.labeller != name {
                     return Err(Refused::taken(id));
                 }
@@ -225,7 +225,7 @@ impl PointSession {
             None => {
                 let last = standing(log.entries()).into_iter().rfind(|a| a.labeller == name).cloned();
                 let last = last.ok_or_else(|| Error::not_found(format!("{name} has given no answer to take back")))?;
-                let undo = Entry::Undo { id: id.to_string(), of: last.id.clone(), at: now() };
+                let undo = LogEntry::Undo { id: id.to_string(), of: last.id.clone(), at: now() };
                 if log.append(undo)? == Appended::Taken {
                     return Err(Refused::taken(id));
                 }
@@ -238,7 +238,7 @@ impl PointSession {
     }
 }
 
-/// The points of an image by name, px; none where the person does not see one.
+/// The points of an image by name, px; none for a point that the person does not see.
 type Clicked = BTreeMap<String, Option<[f64; 2]>>;
 
 /// The page of a session.
@@ -259,7 +259,7 @@ pub fn page(session: Arc<PointSession>) -> Page {
     Page { html: include_str!("page/points.html"), routes }
 }
 
-/// What the page needs once.
+/// The session's constants for the page.
 async fn about(State(session): State<Arc<PointSession>>) -> Json<Value> {
     let people: Vec<Value> =
         session.people().into_iter().map(|(name, done)| json!({ "name": name, "done": done })).collect();
@@ -280,14 +280,14 @@ struct NextQuery {
 }
 
 async fn next(State(session): State<Arc<PointSession>>, Query(query): Query<NextQuery>) -> Json<Value> {
-    Json(told(&session.progress(query.labeller.trim(), query.again)))
+    Json(progress_json(&session.progress(query.labeller.trim(), query.again)))
 }
 
-fn told(progress: &Progress) -> Value {
+fn progress_json(progress: &Progress) -> Value {
     json!({ "done": progress.done, "skipped": progress.skipped, "next": progress.next })
 }
 
-/// A request to keep an answer.
+/// A request to save an answer.
 #[derive(Deserialize)]
 struct PointsRequest {
     id: String,
@@ -302,7 +302,7 @@ struct PointsRequest {
     again: bool,
 }
 
-/// Keeps an answer; when this returns, it is on the disk. The table follows.
+/// Saves an answer; when this returns, it is on the disk. The table is updated afterwards.
 async fn answer(
     State(session): State<Arc<PointSession>>,
     Json(request): Json<PointsRequest>,
@@ -313,14 +313,14 @@ async fn answer(
         let name = labeller.trim().to_string();
         let answer = PointAnswer { id, labeller, image: String::new(), points, skipped, time_s, at: 0.0 };
         session.answer(answer, place)?;
-        Ok(Json(told(&session.progress(&name, again))))
+        Ok(Json(progress_json(&session.progress(&name, again))))
     })
     .await;
     refresh(kept);
     reply
 }
 
-/// Brings the table up to date while the page goes on. Where that fails now (a full disk), the next answer or the end tries again.
+/// Updates the table in the background. Where that fails (a full disk), the next answer or the end of the session tries again.
 fn refresh(session: Arc<PointSession>) {
     tokio::task::spawn_blocking(move || drop(session.write_table()));
 }
@@ -339,7 +339,7 @@ async fn undo(
     let reply = blocking(move || {
         let name = request.labeller.trim();
         let (place, points) = session.undo(name, &request.id)?;
-        let mut reply = told(&session.progress(name, false));
+        let mut reply = progress_json(&session.progress(name, false));
         reply["undone"] = json!({ "place": place, "points": points });
         Ok(Json(reply))
     })
@@ -348,7 +348,7 @@ async fn undo(
     reply
 }
 
-/// The image at a place of the session's order, as the engine decodes it: turned as its camera says, so that clicks are in its pixels.
+/// The image at a place of the session's order, decoded by the engine: rotated as its EXIF says, so that clicks are in its pixels.
 async fn image(State(session): State<Arc<PointSession>>, At(place): At<usize>) -> Result<Response, ApiError> {
     blocking(move || {
         let index = session.index(place)?;

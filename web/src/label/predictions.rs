@@ -1,4 +1,4 @@
-//! A net's predictions for the images of the session: computed at the first request, then cached.
+//! A net's predictions for the images of the session, computed at the first request and cached.
 
 use convscope_engine::data::Dataset;
 use convscope_engine::humans::Classes;
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 /// A class and the net's probability for it.
 pub type Guess = (usize, f64);
 
-/// The predictions of a net that chooses among the classes of the session.
+/// The predictions of a net whose outputs include the classes of the session.
 pub struct Predictions {
     net: Model,
     outputs: Vec<Vec<usize>>,
@@ -18,10 +18,10 @@ pub struct Predictions {
 }
 
 impl Predictions {
-    /// The net; its outputs must mean all of the classes.
+    /// The predictions of a net; its outputs must include all classes.
     ///
     /// # Errors
-    /// Where one is missing, or the net cannot take photos.
+    /// Where a class is missing, or the net takes no photos.
     pub fn new(net: Model, classes: &Classes) -> Result<Self> {
         net.card().preprocess()?;
         let outputs = classes.outputs(net.card(), net.scores_len())?;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Every error, image by image in the session's order: people's answers of which no guess is right, and the net's where
+/// Every error, image by image in the session's order: the answers of people without a right guess, and those of the net where
 /// people answered and none of its five guesses is right.
 pub async fn errors(State(session): State<Arc<LabelSession>>) -> Result<Json<Value>, ApiError> {
     blocking(move || {
@@ -81,7 +81,7 @@ fn error_json(
     })
 }
 
-/// A request to save a reviewer's kinds of an error.
+/// A request to save the kinds of an error.
 #[derive(Deserialize)]
 pub struct TagRequest {
     id: String,
@@ -91,7 +91,7 @@ pub struct TagRequest {
     kinds: Vec<String>,
 }
 
-/// Saves them; when this returns, they are on the disk.
+/// Saves the kinds of an error; when this returns, they are on the disk.
 pub async fn tag(
     State(session): State<Arc<LabelSession>>,
     Json(request): Json<TagRequest>,

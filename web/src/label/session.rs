@@ -4,7 +4,7 @@ use super::examples::Examples;
 use super::names::checked_name;
 use super::predictions::Predictions;
 use convscope_engine::data::Dataset;
-use convscope_engine::humans::{Answer, Appended, Classes, Entry, ImageIds, Log, Tag, Tree};
+use convscope_engine::humans::{Answer, Appended, Classes, ImageIds, Log, LogEntry, Tag, Tree};
 use convscope_engine::random::Stream;
 use convscope_engine::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Settings {
     /// The seed of the images' order.
     pub seed: u64,
-    /// Guesses at most.
+    /// How many guesses an answer may have.
     pub guesses: usize,
     /// Whether the right class is shown after each answer.
     pub training: bool,
@@ -29,19 +29,19 @@ pub struct Settings {
 pub struct LabelSession {
     /// The images.
     pub data: Dataset,
-    /// Their names in the log.
+    /// The images' names in the log.
     pub ids: ImageIds,
-    /// What may be chosen.
+    /// The classes to choose from.
     pub classes: Classes,
     /// Thumbnails of each class.
     pub examples: Examples,
-    /// What a net predicts.
+    /// The predictions of a net.
     pub predictions: Option<Predictions>,
-    /// The classes in branches, to browse.
+    /// The tree of classes to browse.
     pub tree: Option<Tree>,
-    /// Its options.
+    /// The session's options.
     pub settings: Settings,
-    /// The images in the order in which they are shown: all people see the same.
+    /// The order in which all people see the images.
     pub order: Vec<usize>,
     state: Mutex<SessionState>,
 }
@@ -52,27 +52,27 @@ struct SessionState {
     people: BTreeMap<String, Person>,
 }
 
-/// The standing answers of one person, the last one last.
+/// The valid answers of one person, in order.
 #[derive(Default)]
 struct Person {
     answers: Vec<Answer>,
     seen: BTreeSet<String>,
 }
 
-/// Why something that was sent is not kept.
+/// Why an entry was not saved.
 #[derive(Debug)]
 pub enum Refused {
-    /// It makes no sense, or the disk does not take it.
+    /// The entry is invalid or cannot be written.
     Error(Error),
-    /// Its id stands for something else.
+    /// The entry's id belongs to another entry.
     Taken(Error),
 }
 
 impl Refused {
-    /// The id stands for something else.
+    /// The id belongs to another entry.
     pub(super) fn taken(id: &str) -> Self {
-        let error = Error::value(format!("the id `{id}` stands for something else that was sent"));
-        Refused::Taken(error.hint("nothing was kept; load the page again, which makes a new id"))
+        let error = Error::value(format!("the id `{id}` belongs to another entry"));
+        Refused::Taken(error.hint("nothing was saved; reload the page, which makes a new id"))
     }
 }
 
@@ -82,22 +82,22 @@ impl From<Error> for Refused {
     }
 }
 
-/// How far a person is.
+/// A person's progress.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// Images answered or skipped.
+    /// The number of images answered or skipped.
     pub done: usize,
-    /// Images skipped.
+    /// The number of images skipped.
     pub skipped: usize,
     /// The places, in the session's order, of the next images.
     pub next: Vec<usize>,
 }
 
 impl LabelSession {
-    /// A session over `data` whose answers are kept in the file at `out`.
+    /// A session over `data` whose answers are appended to the file `out`.
     ///
     /// # Errors
-    /// Where the file cannot be written, or answers are about images or classes that this session does not have.
+    /// Where the file cannot be written, or has images or classes that this session does not have.
     pub fn open(
         data: Dataset,
         classes: Classes,
@@ -109,11 +109,11 @@ impl LabelSession {
         let ids = ImageIds::of(&data);
         let log = Log::open(out)?;
         for entry in log.entries() {
-            if let Entry::Points(_) = entry {
+            if let LogEntry::Points(_) = entry {
                 return Err(Error::value(format!("`{}` holds points, not classes", out.display()))
                     .hint("go on with --points, or name another file with --out"));
             }
-            let Entry::Answer(a) = entry else { continue };
+            let LogEntry::Answer(a) = entry else { continue };
             let unknown = match ids.index(&a.image) {
                 None => Some(format!("the image `{}`", a.image)),
                 Some(_) => a.guesses.iter().find(|g| classes.index(g).is_err()).map(|g| format!("the class `{g}`")),
@@ -152,12 +152,12 @@ impl LabelSession {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everyone who answered, with how many images they have done.
+    /// Everyone who answered, with the number of images done.
     pub fn people(&self) -> Vec<(String, usize)> {
         self.state().people.iter().map(|(name, p)| (name.clone(), p.seen.len())).collect()
     }
 
-    /// How far `name` is; with `again`, skipped images come once more.
+    /// The progress of `name`; with `again`, skipped images come once more.
     pub fn progress(&self, name: &str, again: bool) -> Progress {
         let state = self.state();
         let none = Person::default();
@@ -174,10 +174,10 @@ impl LabelSession {
         }
     }
 
-    /// Keeps an answer to the image at `place`: it is on the disk when this returns. Sent again, it is kept once.
+    /// Saves an answer to the image at `place`; it is on the disk when this returns. An answer sent twice is saved once.
     ///
     /// # Errors
-    /// Where it makes no sense, its id stands for another answer, or the disk does not take it.
+    /// Where the answer is invalid, its id belongs to another answer, or it cannot be written.
     pub fn answer(&self, mut answer: Answer, place: usize) -> Result<(), Refused> {
         let index = *self.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
         answer.labeller = checked_name(&answer.labeller)?;
@@ -194,7 +194,7 @@ impl LabelSession {
             .into());
         }
         if answer.skipped != answer.guesses.is_empty() {
-            return Err(Error::value("an answer holds guesses, or the image is skipped").into());
+            return Err(Error::value("an answer has guesses or skips its image").into());
         }
         let mut chosen = BTreeSet::new();
         for guess in &mut answer.guesses {
@@ -205,23 +205,23 @@ impl LabelSession {
             *guess = self.classes.name(class).to_string();
         }
         if answer.time_s.is_some_and(|t| !(0.0..=1e7).contains(&t)) {
-            return Err(Error::value("a time that is no time").into());
+            return Err(Error::value("the time of an answer lies between 0 and 1e7 seconds").into());
         }
-        self.write(Entry::Answer(answer))
+        self.write(LogEntry::Answer(answer))
     }
 
-    /// Takes back the last answer of `name`: the place of its image and its guesses. Sent again, nothing more is taken back.
+    /// Undoes the last answer of `name`; returns the place of its image and its guesses. A request sent twice undoes one answer.
     ///
     /// # Errors
-    /// Where there is no answer, the id stands for something else, or the disk does not take it.
+    /// Where there is no answer, the id belongs to another entry, or it cannot be written.
     pub fn undo(&self, name: &str, id: &str) -> Result<(usize, Vec<String>), Refused> {
         checked_id(id)?;
         let last = {
             let state = self.state();
             if let Some(known) = state.log.find(id) {
-                let of = if let Entry::Undo { of, .. } = known { state.log.find(of) } else { None };
-                // What is taken back already is told again; an id that stands for something else is taken.
-                let Some(Entry::Answer(answer)) = of else { return Err(Refused::taken(id)) };
+                let of = if let LogEntry::Undo { of, .. } = known { state.log.find(of) } else { None };
+                // A repeated request gets the same response again; an id of another entry is refused.
+                let Some(LogEntry::Answer(answer)) = of else { return Err(Refused::taken(id)) };
                 if answer.labeller != name {
                     return Err(Refused::taken(id));
                 }
@@ -231,7 +231,7 @@ impl LabelSession {
             let person = state.people.get(name).and_then(|p| p.answers.last()).cloned();
             person.ok_or_else(|| Error::not_found(format!("{name} has given no answer to take back")))?
         };
-        self.write(Entry::Undo { id: id.to_string(), of: last.id.clone(), at: now() })?;
+        self.write(LogEntry::Undo { id: id.to_string(), of: last.id.clone(), at: now() })?;
         Ok(self.place_and_guesses(&last)?)
     }
 
@@ -244,7 +244,7 @@ impl LabelSession {
     /// Saves the kinds of error of an answer.
     ///
     /// # Errors
-    /// Where a kind is none, the id stands for something else, or the disk does not take it.
+    /// Where a kind is unknown, the id belongs to another entry, or it cannot be written.
     pub fn tag(&self, mut tag: Tag, place: usize) -> Result<(), Refused> {
         let index = *self.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
         tag.image = self.ids.name(index).to_string();
@@ -254,10 +254,10 @@ impl LabelSession {
         if let Some(wrong) = tag.kinds.iter().find(|k| convscope_engine::humans::taxonomy::find(k).is_none()) {
             return Err(Error::not_found(format!("no kind of error `{wrong}`")).into());
         }
-        self.write(Entry::Tag(tag))
+        self.write(LogEntry::Tag(tag))
     }
 
-    fn write(&self, entry: Entry) -> Result<(), Refused> {
+    fn write(&self, entry: LogEntry) -> Result<(), Refused> {
         let mut state = self.state();
         match state.log.append(entry.clone())? {
             Appended::New => apply(&mut state.people, &entry),
@@ -273,7 +273,7 @@ impl LabelSession {
         self.classes.index(item.label.as_deref()?).ok()
     }
 
-    /// The standing answers of everyone, and the kinds of their errors.
+    /// The valid answers of everyone, and the kinds of their errors.
     pub fn standing(&self) -> (Vec<Answer>, Vec<Tag>) {
         use convscope_engine::humans::log::{standing, tags};
         let state = self.state();
@@ -282,15 +282,15 @@ impl LabelSession {
     }
 }
 
-fn apply(people: &mut BTreeMap<String, Person>, entry: &Entry) {
+fn apply(people: &mut BTreeMap<String, Person>, entry: &LogEntry) {
     match entry {
-        Entry::Answer(a) => {
+        LogEntry::Answer(a) => {
             let person = people.entry(a.labeller.clone()).or_default();
             person.answers.retain(|b| b.image != a.image);
             person.answers.push(a.clone());
             person.seen.insert(a.image.clone());
         }
-        Entry::Undo { of, .. } => {
+        LogEntry::Undo { of, .. } => {
             for person in people.values_mut() {
                 if let Some(i) = person.answers.iter().position(|a| a.id == *of) {
                     let back = person.answers.remove(i);
@@ -298,7 +298,7 @@ fn apply(people: &mut BTreeMap<String, Person>, entry: &Entry) {
                 }
             }
         }
-        Entry::Tag(_) | Entry::Points(_) => {}
+        LogEntry::Tag(_) | LogEntry::Points(_) => {}
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 /// Bytes of an answer that the system's buffers do not take.
-const LONG: usize = 64 << 20;
+const UNBUFFERED_BYTES: usize = 64 << 20;
 
 /// What comes back for a request that ends too early; the seconds until the server hung up.
 fn talk(request: &str, reads: bool) -> (String, f64) {
@@ -16,7 +16,7 @@ fn talk(request: &str, reads: bool) -> (String, f64) {
     runtime.block_on(async {
         let routes = Router::new()
             .route("/echo", post(|body: String| async { body }))
-            .route("/long", get(|| async { "x".repeat(LONG) }));
+            .route("/long", get(|| async { "x".repeat(UNBUFFERED_BYTES) }));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = Address { port: listener.local_addr().unwrap().port(), token: "secret".into() };
         let mut connections = Connections::new(guarded(Page { html: "page", routes }, &address));
@@ -62,7 +62,7 @@ fn slow_and_silent_connections_are_closed() {
 #[test]
 fn a_client_that_does_not_read_is_hung_up_on() {
     let (answer, _) = talk("GET /secret/long HTTP/1.1\r\nHost: HOST\r\n\r\n", false);
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.len() < LONG, "{} bytes", answer.len());
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.len() < UNBUFFERED_BYTES, "{} bytes", answer.len());
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Which of several outputs is explained, and which probes its net cannot answer.
+//! Which of several outputs is explained, and which probes do not apply to the net.
 
-use super::{Question, concerns_reader, quoted};
+use super::literals::{literal, quoted};
+use super::{Question, concerns_reader};
 use convscope_engine::graph::closing::Closing;
 use convscope_engine::load::{Labels, LoadOptions, labels, load_model};
 use convscope_engine::model::outputs::{Evidence, OutputKind};
@@ -8,15 +9,15 @@ use convscope_engine::probes::attribution::cam;
 use convscope_engine::{Error, Model, Result, Subject};
 use std::path::Path;
 
-/// A net at the output that is explained.
+/// A net with the output to explain.
 pub(super) struct Head {
     /// The net.
     pub(super) net: Model,
     /// The output's name, where it is not the first.
     pub(super) name: Option<String>,
-    /// The names of its classes, where those of the first output are others.
+    /// The names of its classes, where they differ from those of the first output.
     pub(super) labels: Option<Vec<String>>,
-    /// Why it is explained.
+    /// Why this output is explained.
     pub(super) notes: Vec<String>,
 }
 
@@ -25,19 +26,19 @@ impl Head {
         Head { net, name: None, labels: None, notes: Vec::new() }
     }
 
-    /// The call of a script that takes this output; empty for the first.
+    /// The call in the script that selects this output; empty for the first.
     ///
     /// # Errors
     /// Where a name has no form in a script.
     pub(super) fn call(&self) -> Result<String> {
         let Some(name) = &self.name else { return Ok(String::new()) };
-        let labels = self.labels.as_ref().map(|names| super::literal(&serde_json::json!(names))).transpose()?;
+        let labels = self.labels.as_ref().map(|names| literal(&serde_json::json!(names))).transpose()?;
         Ok(format!(".output({}{})", quoted(name)?, labels.map(|list| format!(", {list}")).unwrap_or_default()))
     }
 }
 
 impl Question<'_> {
-    /// The net as the options load it. Labels that are given and fit another output than the first are returned beside it.
+    /// The net loaded with the options. Given labels that fit another output than the first are returned beside it.
     ///
     /// # Errors
     /// Where it cannot be loaded, or labels fit no output.
@@ -62,11 +63,11 @@ impl Question<'_> {
         }
     }
 
-    /// The output that is explained: the one asked for; that of which there are as many entries as names of classes, where the first
-    /// has others; that which ends in probabilities, where nothing says what the numbers of the first are; else the first.
+    /// The output to explain: the given one; else the one with as many entries as there are class names, where the first has
+    /// another number; else the one that ends in probabilities, where the numbers of the first are unknown; else the first.
     ///
     /// # Errors
-    /// Where there is no output of the asked name, or no output has scores.
+    /// Where there is no output of that name, or no output has scores.
     pub(super) fn head(&self, net: Model, given: Option<Vec<String>>, beside: Option<Vec<String>>) -> Result<Head> {
         let first = net.output_names().first().map(ToString::to_string).unwrap_or_default();
         let others = |name: &str| format!("the output `{name}` is explained (option: head)");
@@ -110,7 +111,7 @@ impl Question<'_> {
 }
 
 impl Head {
-    /// With what is assumed of the output.
+    /// Adds the assumptions about the output.
     fn noted(mut self) -> Self {
         let readout = self.net.labels_readout().ok().and_then(|readout| readout.note());
         self.notes.extend(readout.filter(|note| concerns_reader(note)));
@@ -118,18 +119,18 @@ impl Head {
     }
 }
 
-/// How many classes of the first output names can be of.
+/// How many classes of the first output have names.
 fn labelled(net: &Model) -> usize {
     convscope_engine::load::labelled(net).unwrap_or(0)
 }
 
-/// The outputs behind the first, by name.
+/// The other outputs, by name.
 fn further(net: &Model) -> Vec<(String, Model)> {
     let names = net.output_names().into_iter().skip(1);
     names.filter_map(|name| Some((name.to_string(), net.output_named(name).ok()?))).collect()
 }
 
-/// The further output with `n` entries, one a class, where the first has another number of classes.
+/// The other output with `n` entries, one for each class, where the first has another number of classes.
 fn fitting(net: &Model, n: usize) -> Option<(String, Model)> {
     let fits = |other: &Model| other.scores_len() == n && other.labels_readout().is_ok() && !is_place(other);
     further(net).into_iter().find(|(_, other)| labelled(net) != n && fits(other))
@@ -139,7 +140,7 @@ fn is_place(net: &Model) -> bool {
     net.graph().closing(net.weights()) == Closing::Place
 }
 
-/// The first further output with scores, of a net whose first output is the place of the largest.
+/// The first other output with scores, for a net whose first output is an argmax.
 fn scored(net: &Model) -> Result<Head> {
     for (name, other) in further(net) {
         if !is_place(&other) && other.scores_len() > 1 && other.labels_readout().is_ok() {
@@ -154,7 +155,7 @@ fn scored(net: &Model) -> Result<Head> {
     .hint("export the net without that step, or cut it: onnx.utils.extract_model(\"net.onnx\", \"scores.onnx\", [input], [scores])"))
 }
 
-/// Why a probe cannot be asked of a net's classes, whatever the photo; none where it can be.
+/// Why a probe does not apply to a net's classes, whatever the photo; none where it does.
 pub(super) fn refusal(probe: &str, net: &Model) -> Option<String> {
     if probe != "grad_cam" || net.card().boxes.is_some() {
         return None;

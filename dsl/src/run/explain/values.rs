@@ -1,17 +1,17 @@
-//! Outputs whose numbers are no classes: the statements that find the largest.
+//! Outputs whose numbers are no classes: statements that find the largest number.
 
-use super::quoted;
+use super::literals::quoted;
 use convscope_engine::graph::Op;
 use convscope_engine::{Model, Result};
 
-/// Where the output's numbers stand, if they are no classes.
+/// The layer with the output's numbers, and its shape.
 pub(super) struct Values {
     layer: String,
     shape: Vec<usize>,
 }
 
 impl Values {
-    /// The output, or the map that it is without its one channel.
+    /// The output; where it is a map whose single channel was dropped by a reshape, the map before that.
     pub(super) fn of(net: &Model) -> Self {
         let graph = net.graph();
         let output = graph.node(graph.output());

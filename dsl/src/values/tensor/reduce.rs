@@ -1,4 +1,4 @@
-//! Sums, means and the like over all numbers of a tensor or along one axis.
+//! Sums, means and other reductions over a tensor or along one axis.
 
 use super::of;
 use crate::fault::Raise;
@@ -6,7 +6,7 @@ use crate::library::Library;
 use convscope_engine::tensor::to_f64;
 use convscope_engine::{Error, Result, Tensor};
 
-/// Binds the reductions: without an axis to a number, with one (negative: from the last) to a tensor without that axis.
+/// Binds the reductions: over all axes to a number, or along one axis (negative ones count from the last) to a tensor without it.
 pub fn bind(library: &mut Library<'_>) {
     macro_rules! reduction {
         ($name:literal, $doc:literal, $f:expr) => {
@@ -35,7 +35,7 @@ pub fn bind(library: &mut Library<'_>) {
     library.add("tensor.argmin(axis: number) -> tensor", "", |t: &mut Tensor, a: i64| along(t, a, smallest).raise());
 }
 
-/// An axis by its number; negative ones count from the last.
+/// The index of an axis; negative ones count from the last.
 ///
 /// # Errors
 /// Where the tensor has no such axis.
@@ -89,13 +89,12 @@ fn std(v: &[f64]) -> f64 {
     (v.iter().map(|x| (x - m) * (x - m)).sum::<f64>() / v.len() as f64).sqrt()
 }
 
-/// The place of the first of the largest numbers, or of the first that is not a number: it is not hidden, as it is not in
-/// sums and means.
+/// The index of the first maximum, or of the first NaN, so that NaNs show as they do in sums and means.
 fn largest(v: &[f64]) -> f64 {
     first(v, |x, best| x > best)
 }
 
-/// The place of the first of the smallest numbers, or of the first that is not a number.
+/// The index of the first minimum, or of the first NaN.
 fn smallest(v: &[f64]) -> f64 {
     first(v, |x, best| x < best)
 }

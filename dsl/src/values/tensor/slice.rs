@@ -8,7 +8,7 @@ use convscope_engine::{Error, Result, Tensor};
 use rhai::{Array, Dynamic};
 use std::ops::Range;
 
-/// Binds the ways of taking a part.
+/// Binds indexing and slicing.
 pub fn bind(library: &mut Library<'_>) {
     library.note(
         "tensor[i] -> tensor",
@@ -35,7 +35,7 @@ pub fn bind(library: &mut Library<'_>) {
     });
 }
 
-/// Entry `i` of the first axis: a number where there is but one axis.
+/// Entry `i` of the first axis; a number where the tensor has one axis.
 fn get(t: &Tensor, i: i64) -> Result<Dynamic> {
     part(t, &[Dynamic::from(i)])
 }
@@ -57,7 +57,7 @@ fn part(t: &Tensor, parts: &[Dynamic]) -> Result<Dynamic> {
         } else if part.is_unit() {
             axis += 1;
         } else {
-            return Err(Error::value(format!("an index, a range or () is asked for, got {}", kind(part))));
+            return Err(Error::value(format!("expected an index, a range or (), got {}", kind(part))));
         }
     }
     let out = out.contiguous()?;

@@ -1,4 +1,4 @@
-//! Attention written as one node: ONNX's own and com.microsoft's, as matrix products and a softmax.
+//! Attention as one node, ONNX's and com.microsoft's, translated to matrix products and a softmax.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -9,10 +9,10 @@ use crate::graph::op::{Activation, Binary, Reduction};
 use crate::tensor::to_f32;
 use candle_core::{Device, Tensor};
 
-/// Added to the score of a masked key.
-const MASKED: f32 = -1e30;
+/// What is added to the score of a masked key.
+const MASKED_SCORE: f32 = -1e30;
 
-/// Attention of ONNX, com.microsoft's Attention and MultiHeadAttention.
+/// Attention of ONNX; Attention and MultiHeadAttention of com.microsoft.
 pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Value>> {
     let heads = |name: &str| -> Result<Option<usize>> {
         Ok(site.int(name)?.and_then(|n| usize::try_from(n).ok()).filter(|n| (1..1 << 16).contains(n)))
@@ -96,7 +96,7 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
     };
     let (mut k, mut v) = (k, v);
     if of_q != of_k {
-        // Heads that share keys and values.
+        // How many heads of queries share a head of keys and values.
         let each = of_q / of_k.max(1);
         let axis = shape.len() - 3;
         let index: std::sync::Arc<[usize]> = (0..of_q).map(|i| i / each.max(1)).collect();
@@ -116,14 +116,14 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
         let bent = s.step(site, "bent", Op::Activation(Activation::Tanh), &[part])?;
         scores = s.step(site, "capped", Op::Binary(Binary::Mul), &[bent, cap])?;
     }
-    // Which entry of a mask is kept, as far as it is known, and what stands for those that are not.
-    let mut hidden = MASKED;
+    // Which entries of the mask are kept, as far as that is known, and the score added where one is not.
+    let mut hidden = MASKED_SCORE;
     let mut kept: Option<(Vec<usize>, Vec<bool>)> = Some((vec![1, 1], vec![true]));
     if let Some(i) = mask.take() {
         let added = match site.input(i) {
             Value::Ints(held) => {
                 let keeps: Vec<bool> = held.known()?.into_iter().map(|v| v != 0).collect();
-                let values: Vec<f32> = keeps.iter().map(|keep| if *keep { 0.0 } else { MASKED }).collect();
+                let values: Vec<f32> = keeps.iter().map(|keep| if *keep { 0.0 } else { MASKED_SCORE }).collect();
                 kept = Some((held.dims.clone(), keeps));
                 let tensor = Tensor::from_vec(values, held.dims.as_slice(), &Device::Cpu)?;
                 s.constant(&Const { name: format!("{}/mask", site.name), tensor })?
@@ -144,7 +144,7 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
         scores = s.binary(&name, Binary::Add, scores, added)?;
     }
     let causal = site.int("is_causal")?.unwrap_or(0) != 0 || site.int("unidirectional")?.unwrap_or(0) != 0;
-    // How many keys before and after a query's own place are looked at; all where it is negative.
+    // How many keys before and after a query's own position it attends to; all where the attribute is negative.
     let reach = |name: &str| -> Result<i64> { Ok(site.int(name)?.filter(|n| *n >= 0).unwrap_or(i64::MAX)) };
     let (before, mut after) = (reach("left_window_size")?, reach("right_window_size")?);
     if causal {
@@ -154,9 +154,9 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
         let apart = column as i64 - row as i64;
         apart > after || apart < before.saturating_neg()
     };
-    let may_be_empty = kept.is_none_or(|kept| leaves_none(&kept, rows, columns, beyond));
+    let may_be_empty = kept.is_none_or(|kept| has_empty_query(&kept, rows, columns, beyond));
     if (before, after) != (i64::MAX, i64::MAX) {
-        let hidden = if may_be_empty { hidden } else { MASKED };
+        let hidden = if may_be_empty { hidden } else { MASKED_SCORE };
         let kept = (0..rows * columns).map(|i| if beyond(i / columns, i % columns) { hidden } else { 0.0 }).collect();
         let tensor = Tensor::from_vec(kept, (rows, columns), &Device::Cpu)?;
         let past = s.constant(&Const { name: format!("{}/past", site.name), tensor })?;
@@ -165,9 +165,9 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
     let axis = s.sample(scores).len() - 1;
     if !may_be_empty {
         let weights = s.step(site, "weights", Op::Softmax { axis, log: false }, &[scores])?;
-        return weighed(s, site, weights, v, flat);
+        return weighted_sum(s, site, weights, v, flat);
     }
-    // A query that may look at no key takes nothing.
+    // A query that attends to no key gets zeros.
     let largest = Op::Reduce { reduction: Reduction::Max, axes: vec![axis], keep: true };
     let largest = s.step(site, "largest", largest, &[scores])?;
     let looks = s.step(site, "looks", Op::Activation(Activation::Step(f64::from(hidden) / 2.0)), &[largest])?;
@@ -175,11 +175,11 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
     let finite = s.step(site, "finite", floor, &[scores])?;
     let weights = s.step(site, "weights", Op::Softmax { axis, log: false }, &[finite])?;
     let weights = s.step(site, "kept", Op::Binary(Binary::Mul), &[weights, looks])?;
-    weighed(s, site, weights, v, flat)
+    weighted_sum(s, site, weights, v, flat)
 }
 
-/// The values weighted by the attention; with `flat`, the heads side by side.
-fn weighed(s: &mut Scope, site: &Site<'_>, weights: Act, v: Act, flat: bool) -> Result<Vec<Value>> {
+/// The weighted sum of values; with `flat`, the heads are concatenated.
+fn weighted_sum(s: &mut Scope, site: &Site<'_>, weights: Act, v: Act, flat: bool) -> Result<Vec<Value>> {
     if !flat {
         return Ok(vec![Value::Act(s.add(site, Op::MatMul, &[weights, v])?)]);
     }
@@ -193,8 +193,8 @@ fn weighed(s: &mut Scope, site: &Site<'_>, weights: Act, v: Act, flat: bool) -> 
     Ok(vec![Value::Act(s.add(site, Op::Reshape(to), &[together])?)])
 }
 
-/// Whether a mask of these sizes (the last two are queries x keys, or one for all) leaves some query without a key within reach.
-fn leaves_none(
+/// Whether a mask of these sizes (the last two are queries x keys, or 1 for all) leaves a query without any key within reach.
+fn has_empty_query(
     (dims, keeps): &(Vec<usize>, Vec<bool>),
     rows: usize,
     columns: usize,
@@ -208,7 +208,7 @@ fn leaves_none(
     })
 }
 
-/// .. x tokens x values as .. x heads x tokens x values of a head.
+/// Reshapes .. x tokens x values to .. x heads x tokens x values of a head.
 pub fn split(s: &mut Scope, site: &Site<'_>, x: Act, heads: usize) -> Result<Act> {
     let shape = s.sample(x);
     let &[.., tokens, width] = shape.as_slice() else {

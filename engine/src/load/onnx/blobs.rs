@@ -1,31 +1,31 @@
-//! The layers' names in files that Caffe2 wrote (those of the ONNX model zoo): they have no names for nodes, but weights are called
-//! `conv1_w_0` and values `conv1_1`, `conv1_2` after the layer's blob and how often it was written. `conv1`, `pool5` and `conv1/relu`,
-//! as the papers' definitions of the nets call them, find these layers too.
+//! Layer names in files written by Caffe2 (those of the ONNX model zoo). Nodes have no names there, but weights are named
+//! `conv1_w_0`, and values `conv1_1`, `conv1_2` after the layer's blob and the number of writes to it. The layers are also found by
+//! their names in the papers' definitions: `conv1`, `pool5`, `conv1/relu`.
 
 use super::links::Links;
 use rten_onnx::onnx::NodeProto;
 
-/// What the names of weights end in.
-const WEIGHT: &str = "_w_0";
-/// The device that names begin with in nets that were trained on several.
-const DEVICE: &str = "gpu_0/";
+/// The suffix of weights' names.
+const WEIGHT_SUFFIX: &str = "_w_0";
+/// The prefix of names in nets that were trained on several devices.
+const DEVICE_PREFIX: &str = "gpu_0/";
 
-/// Whether weights are called as Caffe2 calls them.
+/// Whether weights are named as Caffe2 names them.
 pub fn are_named(links: &Links<'_>) -> bool {
-    links.initialisers.keys().any(|name| name.ends_with(WEIGHT))
+    links.initialisers.keys().any(|name| name.ends_with(WEIGHT_SUFFIX))
 }
 
-/// The name of the layer that a node is.
+/// The name of a node's layer.
 pub fn layer(node: &NodeProto) -> Option<String> {
     let plain =
-        |name: &str| Some(name.strip_prefix(DEVICE).unwrap_or(name).to_string()).filter(|name| !name.is_empty());
-    if let Some(blob) = node.input.get(1).and_then(|weight| weight.strip_suffix(WEIGHT)) {
+        |name: &str| Some(name.strip_prefix(DEVICE_PREFIX).unwrap_or(name).to_string()).filter(|name| !name.is_empty());
+    if let Some(blob) = node.input.get(1).and_then(|weight| weight.strip_suffix(WEIGHT_SUFFIX)) {
         return plain(blob);
     }
     let (blob, version) = node.output.first()?.rsplit_once('_')?;
     match version.parse::<u32>().ok()? {
         1 => plain(blob),
-        // Rectifiers write over what they read.
+        // Rectifiers overwrite their input.
         2.. if node.op_type.as_deref() == Some("Relu") => plain(blob).map(|blob| format!("{blob}/relu")),
         _ => None,
     }

@@ -1,5 +1,5 @@
-//! Casts to integers of eight bits. ONNX leaves open what becomes of a number that they cannot hold: onnxruntime, as NumPy, keeps the
-//! lowest eight bits of its integer.
+//! Casts to 8-bit integers. ONNX does not define the result for numbers out of range; onnxruntime and NumPy keep the lowest eight
+//! bits of the integer.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -10,14 +10,14 @@ use crate::graph::{Builder, NodeId, Op};
 use crate::tensor::to_f64;
 use rten_onnx::onnx::DataType;
 
-/// How many integers eight bits hold.
-const KINDS: f64 = 256.0;
+/// The number of values of an 8-bit integer.
+const BYTE_VALUES: f64 = 256.0;
 
-/// How many operations back the bounds of a value are looked for.
-const STEPS: usize = 12;
+/// How many operations before a value are searched for bounds on it.
+const MAX_STEPS: usize = 12;
 
-/// What a constant integer becomes in the type `to`.
-pub fn held(value: i64, to: DataType) -> i64 {
+/// A constant integer, cast to the type `to`.
+pub fn cast_constant(value: i64, to: DataType) -> i64 {
     match to {
         DataType::UINT8 => i64::from(value as u8),
         DataType::INT8 => i64::from(value as i8),
@@ -25,18 +25,18 @@ pub fn held(value: i64, to: DataType) -> i64 {
     }
 }
 
-/// The integer of a computed value, modulo 256 where it may lie beyond those from 0 to 255, or with a sign from -128 to 127.
+/// The integer part of a computed value, modulo 256 where it may be outside of 0 to 255, or if signed of -128 to 127.
 pub fn cast(s: &mut Scope, site: &Site<'_>, x: Act, is_signed: bool) -> Result<Act> {
     let (least, f) = match is_signed {
-        true => (-KINDS / 2.0, Elementary::SignedByte),
+        true => (-BYTE_VALUES / 2.0, Elementary::SignedByte),
         false => (0.0, Elementary::LowByte),
     };
-    let fits = |(low, high): (f64, f64)| low > least - 1.0 && high < least + KINDS;
-    let f = if bounds(&s.builder, x.id, STEPS).is_some_and(fits) { Elementary::Truncate } else { f };
+    let fits = |(low, high): (f64, f64)| low > least - 1.0 && high < least + BYTE_VALUES;
+    let f = if bounds(&s.builder, x.id, MAX_STEPS).is_some_and(fits) { Elementary::Truncate } else { f };
     s.activation(site, Activation::Elementary(f), x)
 }
 
-/// The bounds of a value, where a few operations before it show them.
+/// The bounds of a value, where a few operations before it imply them.
 fn bounds(builder: &Builder, id: NodeId, steps: usize) -> Option<(f64, f64)> {
     let node = builder.node(id);
     let input = |k: usize| bounds(builder, *node.inputs.get(k)?, steps.checked_sub(1)?);

@@ -1,4 +1,4 @@
-//! Comparisons and choices by them. A truth value that depends on the net's input is 1 or 0, a step of a difference.
+//! Comparisons, and Where. A truth value that depends on the net's input is 1 or 0, made by a step function of a difference.
 
 use super::ints::{broadcast_dims, spread};
 use super::scope::Scope;
@@ -10,8 +10,8 @@ use crate::graph::op::{Activation, Binary};
 use crate::tensor::to_f32;
 use candle_core::{Device, Tensor};
 
-/// Greater, GreaterOrEqual, Less and LessOrEqual of values that are no integers.
-pub fn compared(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+/// Greater, GreaterOrEqual, Less and LessOrEqual of real values.
+pub fn compare(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let operands = s.operands(site)?;
     let &[a, b] = operands.as_slice() else { return Err(Error::format(format!("{} inputs", operands.len()))) };
     let (a, b) = if matches!(site.op, "Greater" | "LessOrEqual") { (a, b) } else { (b, a) };
@@ -21,20 +21,20 @@ pub fn compared(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(if matches!(site.op, "Greater" | "Less") {
         s.add(site, step, &[difference])?
     } else {
-        // Not the opposite.
+        // The comparison is the negation of the opposite one, which is strict.
         let opposite = s.step(site, "opposite", step, &[difference])?;
-        negated(s, site, opposite)?
+        negate(s, site, opposite)?
     })])
 }
 
-/// Equal: 1 where the values do not differ.
+/// Equal: 1 where the values are equal, else 0.
 pub fn equal(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let differs = different(s, site, "differs")?;
-    Ok(vec![Value::Act(negated(s, site, differs)?)])
+    let differs = differs(s, site, "differs")?;
+    Ok(vec![Value::Act(negate(s, site, differs)?)])
 }
 
-/// 1 where the inputs differ.
-fn different(s: &mut Scope, site: &Site<'_>, part: &str) -> Result<Act> {
+/// 1 where the inputs differ, else 0.
+fn differs(s: &mut Scope, site: &Site<'_>, part: &str) -> Result<Act> {
     let operands = s.operands(site)?;
     let &[a, b] = operands.as_slice() else { return Err(Error::format(format!("{} inputs", operands.len()))) };
     let name = s.free(&format!("{}/difference", site.name));
@@ -43,9 +43,9 @@ fn different(s: &mut Scope, site: &Site<'_>, part: &str) -> Result<Act> {
     s.step(site, part, Op::Activation(Activation::Step(0.0)), &[size])
 }
 
-/// Xor of truth values: 1 where they differ.
-pub fn either(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let differs = different(s, site, "differs")?;
+/// Xor of truth values.
+pub fn xor(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let differs = differs(s, site, "differs")?;
     Ok(vec![Value::Act(s.add(site, Op::Identity, &[differs])?)])
 }
 
@@ -54,7 +54,7 @@ pub fn logic(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let truths = (0..site.inputs.len()).map(|i| truth(site, i)).collect::<Result<Vec<_>>>()?;
     let acts = truths.iter().map(|v| act(s, v)).collect::<Result<Vec<_>>>()?;
     Ok(vec![Value::Act(match (site.op, acts.as_slice()) {
-        ("Not", &[a]) => negated(s, site, a)?,
+        ("Not", &[a]) => negate(s, site, a)?,
         ("And", &[a, b]) => s.binary(&site.name, Binary::Mul, a, b)?,
         ("Or", &[a, b]) => s.binary(&site.name, Binary::Max, a, b)?,
         _ => return Err(Error::format(format!("{} inputs", acts.len()))),
@@ -62,14 +62,14 @@ pub fn logic(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 /// 1 - x
-fn negated(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
+fn negate(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
     let one = s.number(&format!("{}/one", site.name), 1.0)?;
     s.binary(&site.name, Binary::Sub, one, x)
 }
 
-/// Where: of integers, of constants, or the sum of `a` behind the gate t and `b` behind the gate 1 - t, so that a value that is not
-/// chosen does not count, be it infinite or no number.
-pub fn choose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+/// Where: of integers or constants; else the sum of `a` behind the gate t and `b` behind the gate 1 - t, so that a value that
+/// is not chosen has no influence, even if it is infinite or NaN.
+pub fn where_select(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if let (Value::Ints(test), Value::Ints(a), Value::Ints(b)) = (site.input(0), site.input(1), site.input(2)) {
         let dims = broadcast_dims(&[&test.dims, &a.dims, &b.dims])?;
         let (test, a, b) = (spread(test, &dims), spread(a, &dims), spread(b, &dims));
@@ -78,15 +78,15 @@ pub fn choose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     let (test, a, b) = (truth(site, 0)?, real(s, site, 1)?, real(s, site, 2)?);
     if let (Value::Floats(t), Value::Floats(a), Value::Floats(b)) = (&test, &a, &b) {
-        return Ok(vec![Value::Floats(chosen(site, t, a, b)?)]);
+        return Ok(vec![Value::Floats(select_constant(site, t, a, b)?)]);
     }
     let part = |s: &mut Scope, which: &str, value: &Value| -> Result<Act> {
         let held = which == "kept";
         let name = s.free(&format!("{}/{which}", site.name));
         if let (Value::Floats(t), Value::Floats(v)) = (&test, value) {
-            // A constant is chosen now, so that nothing is multiplied by infinity.
+            // Entries of a constant are chosen now, so that nothing is multiplied by infinity.
             let zero = Const { name: name.clone(), tensor: Tensor::zeros((), v.tensor.dtype(), &Device::Cpu)? };
-            let mut part = if held { chosen(site, t, v, &zero)? } else { chosen(site, t, &zero, v)? };
+            let mut part = if held { select_constant(site, t, v, &zero)? } else { select_constant(site, t, &zero, v)? };
             part.name = name;
             return s.constant(&without_batch(part)?);
         }
@@ -103,8 +103,8 @@ pub fn choose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.binary(&site.name, Binary::Add, kept, other)?)])
 }
 
-/// The constant that holds `a` where `test` is not zero, else `b`.
-fn chosen(site: &Site<'_>, test: &Const, a: &Const, b: &Const) -> Result<Const> {
+/// The constant with the entries of `a` where `test` is not zero, else those of `b`.
+fn select_constant(site: &Site<'_>, test: &Const, a: &Const, b: &Const) -> Result<Const> {
     let dims = broadcast_dims(&[test.tensor.dims(), a.tensor.dims(), b.tensor.dims()])?;
     let all = |c: &Const| -> Result<Vec<f32>> { to_f32(&c.tensor.broadcast_as(dims.as_slice())?.contiguous()?) };
     let (test, a, b) = (all(test)?, all(a)?, all(b)?);
@@ -112,13 +112,13 @@ fn chosen(site: &Site<'_>, test: &Const, a: &Const, b: &Const) -> Result<Const> 
     Ok(Const { name: site.name.clone(), tensor: Tensor::from_vec(values, dims, &Device::Cpu)? })
 }
 
-/// A constant whose first axis of one entry would meet the batch, without it.
+/// A constant without its first axis of one entry, which would align with the batch.
 fn without_batch(c: Const) -> Result<Const> {
     let tensor = if c.tensor.rank() > 1 && c.tensor.dims()[0] == 1 { c.tensor.squeeze(0)? } else { c.tensor };
     Ok(Const { tensor, ..c })
 }
 
-/// A truth value: known ones as constants of 1 and 0.
+/// A truth value; a known one becomes a constant of 1 and 0.
 fn truth(site: &Site<'_>, i: usize) -> Result<Value> {
     match site.input(i) {
         Value::Ints(v) => {
@@ -132,7 +132,7 @@ fn truth(site: &Site<'_>, i: usize) -> Result<Value> {
     }
 }
 
-/// A real number: integers as constants.
+/// A real number; integers become constants.
 fn real(s: &Scope, site: &Site<'_>, i: usize) -> Result<Value> {
     match site.input(i) {
         Value::Ints(v) => {

@@ -1,4 +1,4 @@
-//! Operators that are evaluated on constants only, such as those of positional encodings and attention masks.
+//! Operators that are evaluated on constants only, as in positional encodings and attention masks.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -9,7 +9,7 @@ use crate::tensor::to_f32;
 use candle_core::{Device, Tensor};
 
 /// Floor, Ceil, Round, Sign, Sin and Cos.
-pub fn mapped(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+pub fn map_constant(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if let Value::Act(_) = site.input(0) {
         return super::pointwise::activation(s, site);
     }
@@ -28,8 +28,8 @@ pub fn mapped(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })])
 }
 
-/// CumSum: sums of all entries up to each, along an axis.
-pub fn cumulated(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+/// CumSum: cumulative sums along an axis.
+pub fn cum_sum(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let axis = site.scalar(1)?.ok_or_else(|| Error::format("input 1, the axis, is missing"))? as i64;
     let (exclusive, reverse) = (site.int("exclusive")?.unwrap_or(0) != 0, site.int("reverse")?.unwrap_or(0) != 0);
     match site.input(0) {
@@ -83,8 +83,8 @@ fn along<T: Copy + Default>(
     Ok(sums)
 }
 
-/// ScatterND: a constant with entries replaced; of computed values the entries are chosen.
-pub fn scattered(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+/// ScatterND: replaces entries of a constant; computed values are translated to a choice of entries.
+pub fn scatter_nd_constant(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if matches!(site.input(0), Value::Act(_)) || matches!(site.input(2), Value::Act(_)) {
         return super::indices::scatter_nd(s, site);
     }

@@ -1,4 +1,4 @@
-//! Control flow that is known while reading: branches with known conditions, and loops with a known number of iterations.
+//! Control flow that is resolved while reading: branches with known conditions, loops with a known number of iterations.
 
 use super::links::{self, Links};
 use super::site::Site;
@@ -9,22 +9,22 @@ use crate::limits::ONNX_STEPS;
 use rten_onnx::onnx::GraphProto;
 
 impl<'a> Reader<'a> {
-    /// The values of an `If` or a `Loop`.
+    /// The outputs of an `If` or a `Loop`.
     ///
     /// # Errors
     /// Where the condition or the number of iterations depends on the net's input.
-    pub fn controlled(&mut self, links: &Links<'a>, site: &Site<'a>, opset: i64) -> Result<Vec<Value>> {
+    pub fn control_flow(&mut self, links: &Links<'a>, site: &Site<'a>, opset: i64) -> Result<Vec<Value>> {
         match site.op {
             "If" => {
                 let test = self.number(site, 0)?.ok_or_else(|| ops::unknown("If", "", opset))?;
                 let body = site.graph(if test != 0 { "then_branch" } else { "else_branch" })?;
                 self.body(links, body, opset)
             }
-            _ => self.rounds(links, site, opset),
+            _ => self.unroll(links, site, opset),
         }
     }
 
-    /// A constant integer in input `i`; none where it is computed from the net's input.
+    /// A constant integer in input `i`; none where it depends on the net's input.
     fn number(&self, site: &Site<'_>, i: usize) -> Result<Option<i64>> {
         match site.input(i) {
             Value::Ints(v) => match v.values[..] {
@@ -39,8 +39,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A loop, iteration by iteration.
-    fn rounds(&mut self, links: &Links<'a>, site: &Site<'a>, opset: i64) -> Result<Vec<Value>> {
+    /// Unrolls a loop.
+    fn unroll(&mut self, links: &Links<'a>, site: &Site<'a>, opset: i64) -> Result<Vec<Value>> {
         let body = site.graph("body")?;
         let computed = || ops::unknown("Loop", "", opset);
         let most = if site.has(0) { self.number(site, 0)?.ok_or_else(computed)? } else { i64::MAX };
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         Ok(carried)
     }
 
-    /// The outputs of a graph inside a node, which sees the names around it.
+    /// The outputs of a graph inside a node; it can use the names around it.
     fn body(&mut self, links: &Links<'a>, body: &'a GraphProto, opset: i64) -> Result<Vec<Value>> {
         self.steps += body.node.len();
         if self.steps > ONNX_STEPS * 16 {

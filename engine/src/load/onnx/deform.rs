@@ -1,5 +1,5 @@
-//! DeformConv (Zhu et al. 2018, with a mask; Dai et al. 2017, without): each tap of the kernel samples the map bilinearly at
-//! its position plus a computed offset; then a pointwise convolution over taps. The gradient reaches map, offsets and mask.
+//! DeformConv (Dai et al. 2017; with a mask, Zhu et al. 2018): each tap of the kernel samples the map bilinearly at its position
+//! plus a computed offset; a pointwise convolution over the taps follows. The gradient reaches map, offsets and mask.
 
 use super::sampling::{taps, weighted};
 use super::scope::Scope;
@@ -10,7 +10,7 @@ use crate::graph::Op;
 use crate::graph::op::{Binary, Conv, Window};
 use candle_core::{Device, Tensor};
 
-/// DeformConv of maps of rows and columns with constant weights.
+/// DeformConv over rows and columns, with constant weights.
 pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let (x, offset) = (sample(s, site, 0)?, sample(s, site, 2)?);
     let weight = site.floats(1)?.clone();
@@ -87,7 +87,7 @@ pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, op, &[columns_of])?)])
 }
 
-/// Input `i` as a value with a batch.
+/// Input `i` with a batch.
 fn sample(s: &mut Scope, site: &Site<'_>, i: usize) -> Result<Act> {
     let x = s.batched(site, i)?;
     s.of_one(site, x)

@@ -1,4 +1,4 @@
-//! Matrix products: Gemm with its factors folded, and MatMul with a constant or between two values.
+//! Matrix products: Gemm, and MatMul with a constant or of two values. Gemm's factors are folded into its constants.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -14,7 +14,7 @@ pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let turns = site.int("transA")?.unwrap_or(0) != 0;
     let computed = |i: usize| matches!(site.input(i), Value::Act(_));
     if turns || computed(1) || computed(2) || matches!(site.input(0), Value::Floats(_)) && s.batch.is_some() {
-        return written_out(s, site, turns);
+        return gemm_of_computed(s, site, turns);
     }
     if s.rank(x) != 2 {
         return Err(Error::shape(format!("takes two axes, got {}", s.rank(x))));
@@ -42,8 +42,8 @@ pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Linear { weight, bias }, &[x])?)])
 }
 
-/// Gemm of computed factors: transposes, a matrix product, a sum.
-fn written_out(s: &mut Scope, site: &Site<'_>, turns: bool) -> Result<Vec<Value>> {
+/// Gemm of computed factors: transposes, a matrix product and a sum.
+fn gemm_of_computed(s: &mut Scope, site: &Site<'_>, turns: bool) -> Result<Vec<Value>> {
     let mut factors = Vec::new();
     for (i, turned) in [(0, turns), (1, site.int("transB")?.unwrap_or(0) != 0)] {
         let mut x = s.act(site, i)?;

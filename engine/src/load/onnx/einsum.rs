@@ -1,4 +1,4 @@
-//! Einsum as sums over axes, transposes and matrix products, two operands at a time.
+//! Einsum as sums over axes, transposes and matrix products of two operands at a time.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -8,7 +8,7 @@ use crate::graph::Op;
 use crate::graph::op::Reduction;
 use std::collections::BTreeMap;
 
-/// An operand and the label of each axis of its sample.
+/// An operand with a label for each axis of its sample.
 struct Term {
     x: Act,
     labels: Vec<char>,
@@ -20,8 +20,8 @@ pub fn einsum(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let wrong = || Error::format(format!("attribute `equation` is `{text}`"));
     let mut operands = (0..site.inputs.len()).map(|i| s.act(site, i)).collect::<Result<Vec<_>>>()?;
     let ranks: Vec<usize> = operands.iter().map(|x| s.rank(*x)).collect();
-    let (mut inputs, mut output) = parsed(&text, &ranks).ok_or_else(wrong)?;
-    // The batch is the first label of what has one, and nothing else's.
+    let (mut inputs, mut output) = parse(&text, &ranks).ok_or_else(wrong)?;
+    // The batch has the first label of the operands with a batch; no other axis may have this label.
     let first = operands.iter().zip(&inputs).find(|(x, _)| x.lead == 1).and_then(|(_, labels)| labels.first().copied());
     if let Some(batch) = first {
         let alike = operands.iter().zip(&inputs).all(|(x, labels)| match x.lead {
@@ -41,7 +41,7 @@ pub fn einsum(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     let mut terms = Vec::new();
     for (x, labels) in operands.into_iter().zip(inputs) {
-        terms.push(once_each(s, site, x, labels)?);
+        terms.push(diagonals(s, site, x, labels)?);
     }
     let mut terms = terms.into_iter();
     let mut total = terms.next().ok_or_else(wrong)?;
@@ -50,15 +50,15 @@ pub fn einsum(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let needed = |l: &char| output.contains(l) || rest[i + 1..].iter().any(|t| t.labels.contains(l));
         total = product(s, site, total, next, needed)?;
     }
-    let total = summed(s, site, total, |l| output.contains(l))?;
+    let total = sum_labels(s, site, total, |l| output.contains(l))?;
     let perm = output.iter().map(|l| total.labels.iter().position(|m| m == l)).collect::<Option<Vec<_>>>();
     let perm = perm.filter(|p| p.len() == total.labels.len()).ok_or_else(wrong)?;
     let op = if perm.iter().copied().eq(0..perm.len()) { Op::Identity } else { Op::Transpose(perm) };
     Ok(vec![Value::Act(s.add(site, op, &[total.x])?)])
 }
 
-/// The labels of each input and of the output; an ellipsis stands for as many as are left.
-fn parsed(text: &str, ranks: &[usize]) -> Option<(Vec<Vec<char>>, Vec<char>)> {
+/// The labels of each input and of the output; an ellipsis stands for the remaining axes.
+fn parse(text: &str, ranks: &[usize]) -> Option<(Vec<Vec<char>>, Vec<char>)> {
     let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let (left, right) = match text.split_once("->") {
         Some((left, right)) => (left, Some(right)),
@@ -71,7 +71,7 @@ fn parsed(text: &str, ranks: &[usize]) -> Option<(Vec<Vec<char>>, Vec<char>)> {
     let letters = |part: &str| part.chars().filter(|c| *c != '.').count();
     let open = parts.iter().zip(ranks).filter(|(p, _)| p.contains("...")).map(|(p, r)| r.checked_sub(letters(p)));
     let most = open.collect::<Option<Vec<_>>>()?.into_iter().max().unwrap_or(0);
-    // Axes align at the last.
+    // The axes of an ellipsis align at the last.
     let dots: Vec<char> = (0..most as u32).filter_map(|i| char::from_u32(0xE000 + i)).collect();
     let spelled = |part: &str, rank: usize| -> Option<Vec<char>> {
         let labels: Vec<char> = match part.split_once("...") {
@@ -96,8 +96,8 @@ fn parsed(text: &str, ranks: &[usize]) -> Option<(Vec<Vec<char>>, Vec<char>)> {
     Some((inputs, output))
 }
 
-/// An operand in which each label stands once: of a label that stands twice the diagonal.
-fn once_each(s: &mut Scope, site: &Site<'_>, x: Act, labels: Vec<char>) -> Result<Term> {
+/// An operand in which each label occurs once: where a label occurs twice, its diagonal.
+fn diagonals(s: &mut Scope, site: &Site<'_>, x: Act, labels: Vec<char>) -> Result<Term> {
     let twice =
         (0..labels.len()).find_map(|i| labels[i + 1..].iter().position(|l| *l == labels[i]).map(|j| (i, i + 1 + j)));
     let Some((i, j)) = twice else { return Ok(Term { x, labels }) };
@@ -115,11 +115,11 @@ fn once_each(s: &mut Scope, site: &Site<'_>, x: Act, labels: Vec<char>) -> Resul
     let line =
         s.step(site, "diagonal", Op::Select { axis: 0, index: (0..n).map(|k| k * (n + 1)).collect() }, &[flat])?;
     let x = s.step(site, "line", Op::Reshape([&[n], kept.as_slice()].concat()), &[line])?;
-    once_each(s, site, x, left)
+    diagonals(s, site, x, left)
 }
 
 /// Sums over the labels that are not needed.
-fn summed(s: &mut Scope, site: &Site<'_>, term: Term, needed: impl Fn(&char) -> bool) -> Result<Term> {
+fn sum_labels(s: &mut Scope, site: &Site<'_>, term: Term, needed: impl Fn(&char) -> bool) -> Result<Term> {
     let axes: Vec<usize> = (0..term.labels.len()).filter(|a| !needed(&term.labels[*a])).collect();
     if axes.is_empty() {
         return Ok(term);
@@ -129,10 +129,10 @@ fn summed(s: &mut Scope, site: &Site<'_>, term: Term, needed: impl Fn(&char) -> 
     Ok(Term { x, labels })
 }
 
-/// Two operands as one: a matrix product over the labels that only they share.
+/// The product of two operands: a matrix product over the labels that no other operand and not the output has.
 fn product(s: &mut Scope, site: &Site<'_>, a: Term, b: &Term, needed: impl Fn(&char) -> bool) -> Result<Term> {
-    let a = summed(s, site, a, |l| needed(l) || b.labels.contains(l))?;
-    let b = summed(s, site, Term { x: b.x, labels: b.labels.clone() }, |l| needed(l) || a.labels.contains(l))?;
+    let a = sum_labels(s, site, a, |l| needed(l) || b.labels.contains(l))?;
+    let b = sum_labels(s, site, Term { x: b.x, labels: b.labels.clone() }, |l| needed(l) || a.labels.contains(l))?;
     let (da, db) = (s.sample(a.x), s.sample(b.x));
     let in_b = |l: &char| b.labels.contains(l);
     let shared: Vec<char> = a.labels.iter().copied().filter(|l| in_b(l) && needed(l)).collect();
@@ -149,7 +149,7 @@ fn product(s: &mut Scope, site: &Site<'_>, a: Term, b: &Term, needed: impl Fn(&c
         let wanted: Vec<char> = order.concat();
         let own = s.sample(term.x);
         let perm = wanted.iter().filter_map(|l| term.labels.iter().position(|m| m == l)).collect::<Vec<_>>();
-        // One entry stands for as many as the other operand has.
+        // An axis of one entry is repeated to the other operand's size.
         let mut x = term.x;
         for (axis, l) in term.labels.iter().enumerate() {
             if own[axis] == 1 && size(l) > 1 {

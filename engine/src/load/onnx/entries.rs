@@ -1,4 +1,4 @@
-//! Operators that choose, repeat or add entries along axes: slices, splits, gathers, padding, expansion, tiles.
+//! Operators that select, repeat or add entries along axes: slices, splits, gathers, padding, expansion, tiles.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -10,7 +10,7 @@ use crate::limits::ONNX_COMPUTED;
 use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
 
-/// Slice, its bounds attributes (before opset 10) or inputs.
+/// Slice, with bounds in attributes (before opset 10) or inputs.
 pub fn slice(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let list = |i: usize, name: &str| -> Result<Option<Vec<Dim>>> {
@@ -55,7 +55,7 @@ pub fn slice(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     select(s, site, x, chosen)
 }
 
-/// The entries `start`, `start + step`, .. before `end` of `n`; negative bounds count from the end.
+/// The indices `start`, `start + step`, .. before `end` on an axis of `n` entries; negative bounds count from the end.
 fn range(start: i64, end: i64, step: i64, n: i64) -> Result<Vec<usize>> {
     let bound = |v: i64, low: i64, high: i64| (if v < 0 { v.saturating_add(n) } else { v }).clamp(low, high);
     let (mut i, end) = match step {
@@ -71,10 +71,10 @@ fn range(start: i64, end: i64, step: i64, n: i64) -> Result<Vec<usize>> {
     Ok(index)
 }
 
-/// Chosen entries of some axes, one node an axis; without any the value passes as it is.
+/// Selects entries along axes, with one node for each axis; without axes, the value is unchanged.
 pub fn select(s: &mut Scope, site: &Site<'_>, x: Act, mut chosen: Vec<(usize, Vec<usize>)>) -> Result<Vec<Value>> {
     if chosen.iter().any(|(_, index)| index.is_empty()) {
-        // What holds nothing depends on nothing.
+        // An empty value depends on nothing.
         let mut dims = s.sample(x);
         chosen.iter().for_each(|(axis, index)| dims[*axis] = index.len());
         let dims = if x.lead == 1 { [&[1], dims.as_slice()].concat() } else { dims };
@@ -91,7 +91,7 @@ pub fn select(s: &mut Scope, site: &Site<'_>, x: Act, mut chosen: Vec<(usize, Ve
     Ok(vec![Value::Act(s.add(site, Op::Select { axis, index: Arc::from(index) }, &[y])?)])
 }
 
-/// Split into as many parts as there are outputs.
+/// Split into as many parts as the node has outputs.
 pub fn split(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut x = s.act(site, 0)?;
     let axis = site.int("axis")?.unwrap_or(0);
@@ -170,7 +170,7 @@ pub fn pad(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         None | Some("" | "constant") => Border::Constant(value),
         Some("reflect") => Border::Reflect,
         Some("edge") => Border::Edge,
-        // Entries from the other end, chosen like any others.
+        // Entries from the opposite end, selected like any others.
         Some("wrap") => Border::Constant(value),
         Some(other) => {
             return Err(Error::unsupported(format!("padding of mode `{other}`"))
@@ -219,7 +219,7 @@ pub fn pad(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Pad { pads, border }, &[y])?)])
 }
 
-/// CenterCropPad: axes cropped or padded with zeros around their middle to the sizes named.
+/// CenterCropPad: crops axes or pads them with zeros, symmetrically, to the given sizes.
 pub fn center_crop_pad(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut x = s.act(site, 0)?;
     let sizes = &site.ints(1)?.values;
@@ -253,7 +253,7 @@ pub fn center_crop_pad(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, op, &[x])?)])
 }
 
-/// Expand: axes of size 1 repeated until the value broadcasts to a shape.
+/// Expand: repeats axes of size 1 so that the value broadcasts to a shape.
 pub fn expand(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut x = s.act(site, 0)?;
     let to = site.ints(1)?.values.clone();
@@ -280,7 +280,7 @@ pub fn expand(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             return Err(mixes("it repeats samples"));
         };
         match (shape[at] as i64, s.resolve(*d)) {
-            // One for all samples.
+            // The same for all samples.
             (1, Dim::Batch) if i == 0 && x.lead == 0 => batched = true,
             (_, Dim::Known(1)) => {}
             (n, Dim::Known(d)) if n == d => {}
@@ -295,7 +295,7 @@ pub fn expand(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     select(s, site, x, chosen)
 }
 
-/// Tile: axes repeated whole.
+/// Tile: repeats whole axes.
 pub fn tile(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let repeats = site.ints(1)?.known()?;

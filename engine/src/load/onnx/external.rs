@@ -1,4 +1,4 @@
-//! Tensors kept in files beside the model (ONNX external data): paths stay inside the model's folder.
+//! ONNX external data: tensors in files beside the model. Their paths must stay inside the model's folder.
 
 use crate::error::{Context, Error, Result};
 use crate::limits::ONNX_SHARED;
@@ -9,23 +9,23 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-/// The files beside a model, opened when they are first needed.
+/// The files beside a model, opened at their first use.
 pub struct Folder {
     path: PathBuf,
-    /// Each with its length and how many bytes were taken of it so far.
+    /// The open files, each with its length and the number of bytes read so far.
     open: BTreeMap<PathBuf, (File, u64, u64)>,
 }
 
 impl Folder {
-    /// The folder in which the model `file` lies.
+    /// The folder of the model `file`.
     pub fn of(file: &Path) -> Self {
         Folder { path: file.parent().map(Path::to_path_buf).unwrap_or_default(), open: BTreeMap::new() }
     }
 
-    /// The bytes of `tensor`, which must be `len` of them.
+    /// Reads the data of `tensor`, `len` bytes.
     ///
     /// # Errors
-    /// Where the file is missing, lies outside the folder, or is too short.
+    /// Where the file is missing, outside of the folder, or too short.
     pub fn read(&mut self, tensor: &TensorProto, len: usize) -> Result<Vec<u8>> {
         let entry = |key: &str| {
             let found = tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key));

@@ -1,7 +1,7 @@
-//! Constants computed while reading: real numbers by the engine's own kernels, and integers moved by the same
-//! translations (an array of indices goes through, the integers follow it).
+//! Constant folding: real numbers are computed by the engine's kernels. Integers are moved by the operators' own translations,
+//! applied to an array of indices that the integers then follow.
 
-use super::ops::Translate;
+use super::operator::Translate;
 use super::scope::Scope;
 use super::site::Site;
 use super::value::{Act, Const, Dim, Ints, Value};
@@ -10,10 +10,10 @@ use crate::graph::{NodeId, Op};
 use crate::pass::apply::apply;
 use candle_core::{DType, Device, Tensor};
 
-/// Integers and truth values, computed as real numbers, as the integers that they are.
+/// Converts integers and truth values that were computed as real numbers back to integers.
 ///
 /// # Errors
-/// Where they are not real numbers.
+/// Where they are no real numbers.
 pub fn whole(values: Vec<Value>) -> Result<Vec<Value>> {
     let whole = |value| match value {
         Value::Floats(c) => {
@@ -25,10 +25,10 @@ pub fn whole(values: Vec<Value>) -> Result<Vec<Value>> {
     values.into_iter().map(whole).collect()
 }
 
-/// The outputs of a node whose inputs are constants.
+/// The outputs of a node with constant inputs.
 ///
 /// # Errors
-/// As the operator's own.
+/// As for the operator.
 pub fn floats(site: &Site<'_>, translate: Translate) -> Result<Vec<Value>> {
     let mut scratch = Scope::of_constants();
     let outputs = translate(&mut scratch, site)?;
@@ -47,7 +47,7 @@ pub fn floats(site: &Site<'_>, translate: Translate) -> Result<Vec<Value>> {
         .collect()
 }
 
-/// The value of a node that depends on constants alone, with a batch of one.
+/// The value of a node that depends on constants only, with a batch of one.
 fn evaluate(scratch: &Scope, id: NodeId, known: &mut Vec<Option<Tensor>>) -> Result<Tensor> {
     for i in known.len()..=id.0 {
         let node = scratch.builder.node(NodeId(i));
@@ -55,7 +55,7 @@ fn evaluate(scratch: &Scope, id: NodeId, known: &mut Vec<Option<Tensor>>) -> Res
         let inputs = inputs.ok_or_else(|| Error::internal("a constant depends on an input"))?;
         let value = match node.op {
             Op::Input => return Err(Error::internal("a constant depends on an input")),
-            // Nothing is computed for a value that holds nothing.
+            // An empty value needs no computation.
             _ if node.shape.contains(&0) => {
                 Tensor::zeros([&[1], node.shape.as_slice()].concat(), DType::F32, &Device::Cpu)?
             }
@@ -70,13 +70,13 @@ fn evaluate(scratch: &Scope, id: NodeId, known: &mut Vec<Option<Tensor>>) -> Res
     known[id.0].clone().ok_or_else(|| Error::internal("a constant was not computed"))
 }
 
-/// The outputs of a node that moves integers: the first `data` inputs are moved, the others say how.
+/// The outputs of a node that moves integers: its first `data` inputs are moved, the others say how.
 ///
 /// # Errors
-/// As the operator's own.
+/// As for the operator.
 pub fn ints(site: &mut Site<'_>, data: usize, translate: Translate) -> Result<Vec<Value>> {
     let mut pool: Vec<Dim> = Vec::new();
-    // An empty part of a list adds nothing to it.
+    // An empty part adds nothing to a list.
     if site.op == "Concat" {
         site.inputs.retain(|v| !matches!(v, Value::Ints(i) if i.values.is_empty() && i.dims.len() == 1));
         if site.inputs.is_empty() {

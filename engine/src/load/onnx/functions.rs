@@ -1,4 +1,5 @@
-//! Functions defined in a file: each call is replaced by the nodes of the function's body, under names that begin with the call's.
+//! Functions defined in a file: each call is replaced by the nodes of the function's body, whose names get the call's name as
+//! prefix.
 
 use super::wire::{self, Bytes};
 use crate::error::{Error, Result};
@@ -7,26 +8,26 @@ use crate::signal::go_on;
 use rten_onnx::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A function: its interface and the nodes of its body.
+/// A function: its interface and its body.
 #[derive(Default)]
 struct Function {
     name: String,
     domain: String,
     inputs: Vec<String>,
     outputs: Vec<String>,
-    /// Values of the attributes that a call may leave out.
+    /// Default values of attributes.
     defaults: Vec<AttributeProto>,
     nodes: Vec<NodeProto>,
-    /// For each node the attributes that stand for the call's: the node's own name of it, and the call's.
+    /// For each node, the attributes that refer to the call's: the node's name of it, and the call's.
     references: Vec<Vec<(String, String)>>,
-    /// Names in its nodes, which begin with the call's.
+    /// The total length of names in its nodes, which get a prefix.
     names: usize,
-    /// Bytes of its message.
+    /// The length of its message, bytes.
     bytes: usize,
 }
 
 impl Function {
-    /// Bytes that a call becomes, at most.
+    /// An upper bound on the bytes that a call expands to.
     fn cost(&self, call: &NodeProto, prefix: &str) -> usize {
         let interface: usize = call.input.iter().chain(&call.output).map(|name| name.len() + size_of::<String>()).sum();
         let attributes = self.references.iter().map(Vec::len).sum::<usize>() * call_bytes(call);
@@ -35,7 +36,7 @@ impl Function {
     }
 }
 
-/// Bytes of the attributes that a call hands to the nodes of its function.
+/// The bytes of the attributes that a call passes to the function's nodes.
 fn call_bytes(call: &NodeProto) -> usize {
     let tensor = |a: &AttributeProto| {
         a.t.as_ref().and_then(|t| t.raw_data.as_ref()).map_or(0, |data| data.borrow().as_slice().len())
@@ -44,10 +45,10 @@ fn call_bytes(call: &NodeProto) -> usize {
     call.attribute.iter().map(|a| tensor(a) + lists(a)).max().unwrap_or(0)
 }
 
-/// Puts the bodies of the functions in `bytes` where `model` calls them.
+/// Replaces calls in `model` by the bodies of the functions in `bytes`.
 ///
 /// # Errors
-/// Where a function is damaged, or calls itself.
+/// Where a function is damaged or recursive.
 pub fn inline(model: &mut ModelProto, bytes: &[u8]) -> Result<()> {
     let mut functions = BTreeMap::new();
     wire::each(bytes, |number, part| {
@@ -156,7 +157,7 @@ fn body(function: &Function, call: &NodeProto, prefix: &str) -> Result<Vec<NodeP
     Ok(nodes.collect())
 }
 
-/// Gives a node of a body the names of its call; `inner` are those of a graph inside it, which stay.
+/// Renames the names in a body's node for a call; `inner` are the names made by a graph inside the node, which stay.
 fn renamed(node: &mut NodeProto, names: &BTreeMap<&str, String>, inner: &BTreeSet<String>, prefix: &str) {
     let new = |name: &mut String| {
         if name.is_empty() || inner.contains(name) {
@@ -178,7 +179,7 @@ fn renamed(node: &mut NodeProto, names: &BTreeMap<&str, String>, inner: &BTreeSe
     }
 }
 
-/// The names that a graph makes itself.
+/// The names that a graph defines.
 fn made(graph: &GraphProto) -> BTreeSet<String> {
     let inputs = graph.input.iter().filter_map(|i| i.name.clone());
     let held = graph.initializer.iter().filter_map(|t| t.name.clone());

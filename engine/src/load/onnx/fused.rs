@@ -1,6 +1,6 @@
-//! Operators that onnxruntime's optimiser fused (domain com.microsoft), separated into several operations again.
+//! Operators fused by onnxruntime's optimiser (domain com.microsoft), split into their operations again.
 
-use super::ops::Translate;
+use super::operator::Translate;
 use super::scope::Scope;
 use super::site::Site;
 use super::value::{Act, Value};
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::graph::op::{Activation, Binary};
 
-/// The operators of com.microsoft that are read.
+/// The supported operators of com.microsoft.
 pub const OPERATORS: &[(&str, Translate)] = &[
     ("Attention", attention),
     ("BiasGelu", gelu),
@@ -38,7 +38,7 @@ fn attention(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     super::attention::attention(s, site, "com.microsoft")
 }
 
-/// The one value that a step makes.
+/// The single value that a step makes.
 fn one(values: Vec<Value>) -> Result<Act> {
     match values[..] {
         [Value::Act(x), ..] => Ok(x),
@@ -46,7 +46,7 @@ fn one(values: Vec<Value>) -> Result<Act> {
     }
 }
 
-/// A part of the node by another operator's translation.
+/// Translates a part of the node as another operator.
 fn part(s: &mut Scope, site: &Site<'_>, name: &str, op: &'static str, inputs: Vec<Value>, f: Translate) -> Result<Act> {
     let name = s.free(&format!("{}/{name}", site.name));
     one(f(s, &site.acting(op, &name, inputs))?)
@@ -56,12 +56,12 @@ fn part(s: &mut Scope, site: &Site<'_>, name: &str, op: &'static str, inputs: Ve
 fn gelu(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut x = s.act(site, 0)?;
     if site.has(1) {
-        x = part(s, site, "biased", "Add", site.inputs[..2].to_vec(), super::pointwise::combined)?;
+        x = part(s, site, "biased", "Add", site.inputs[..2].to_vec(), super::pointwise::reduce_inputs)?;
     }
     Ok(vec![Value::Act(s.activation(site, Activation::Gelu { tanh: site.op == "FastGelu" }, x)?)])
 }
 
-/// QuickGelu: x sigmoid(alpha x)
+/// QuickGelu: x sigmoid(alpha x).
 fn quick_gelu(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let f = match site.float("alpha")?.unwrap_or(1.702) {
@@ -71,7 +71,7 @@ fn quick_gelu(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.activation(site, f, x)?)])
 }
 
-/// FusedConv: a convolution, a summand, an activation.
+/// FusedConv: a convolution, an addition, an activation.
 fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let inputs = site.inputs.iter().take(3).cloned().collect();
     let mut y = part(s, site, "conv", "Conv", inputs, super::window::conv)?;
@@ -80,17 +80,17 @@ fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let name = s.free(&format!("{}/sum", site.name));
         y = s.binary(&name, Binary::Add, y, other)?;
     }
-    finished(s, site, y)
+    with_activation(s, site, y)
 }
 
 /// FusedGemm: a linear map, an activation.
 fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let y = part(s, site, "gemm", "Gemm", site.inputs.clone(), super::dense::gemm)?;
-    finished(s, site, y)
+    with_activation(s, site, y)
 }
 
-/// The activation that the node names, under the node's own name.
-fn finished(s: &mut Scope, site: &Site<'_>, y: Act) -> Result<Vec<Value>> {
+/// The node's activation, under the node's name.
+fn with_activation(s: &mut Scope, site: &Site<'_>, y: Act) -> Result<Vec<Value>> {
     let given = site.float_list("activation_params")?.unwrap_or_default();
     let number = |i: usize, name: &str, usual: f64| -> Result<f64> {
         Ok(site.float(name)?.or(given.get(i).copied()).unwrap_or(usual))
@@ -115,7 +115,7 @@ fn finished(s: &mut Scope, site: &Site<'_>, y: Act) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.activation(site, f, y)?)])
 }
 
-/// FusedMatMul: a matrix product of factors that may be transposed, times a number.
+/// FusedMatMul: a scaled matrix product of factors that may be transposed.
 fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     site.only("transBatchA", 0)?;
     site.only("transBatchB", 0)?;
@@ -153,9 +153,9 @@ fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[y, alpha])?)])
 }
 
-/// BiasSoftmax: the softmax of a sum.
+/// BiasSoftmax: softmax of a sum.
 fn biased_softmax(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let sum = part(s, site, "sum", "Add", site.inputs.clone(), super::pointwise::combined)?;
+    let sum = part(s, site, "sum", "Add", site.inputs.clone(), super::pointwise::reduce_inputs)?;
     let axis = s.axis(sum, site.int("axis")?.unwrap_or(-1))?;
     if axis + 1 != s.sample(sum).len() {
         return Err(Error::unsupported("a softmax over several axes"));
@@ -163,15 +163,15 @@ fn biased_softmax(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Softmax { axis, log: false }, &[sum])?)])
 }
 
-/// SkipLayerNormalization and the same by the root of the mean of squares: a sum, then the normalisation.
+/// SkipLayerNormalization and SkipSimplifiedLayerNormalization: a sum, then the normalisation.
 fn skip_norm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let simple = site.op.contains("Simplified");
     let mut sum =
-        part(s, site, "sum", "Add", site.inputs[..2.min(site.inputs.len())].to_vec(), super::pointwise::combined)?;
+        part(s, site, "sum", "Add", site.inputs[..2.min(site.inputs.len())].to_vec(), super::pointwise::reduce_inputs)?;
     let bias = if simple { 3 } else { 4 };
     if site.has(bias) {
         let inputs = vec![Value::Act(sum), site.input(bias).clone()];
-        sum = part(s, site, "biased", "Add", inputs, super::pointwise::combined)?;
+        sum = part(s, site, "biased", "Add", inputs, super::pointwise::reduce_inputs)?;
     }
     let inner = if simple {
         site.with(vec![Value::Act(sum), site.input(2).clone()])

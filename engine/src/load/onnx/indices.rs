@@ -1,4 +1,4 @@
-//! Gathers and scatters. Known indices become a choice of entries of the flattened value; computed ones pick them.
+//! Gathers and scatters. With known indices they select entries of the flattened value, with computed ones they pick them.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -10,14 +10,14 @@ use crate::kernels::rearrange::strides;
 use crate::limits::ONNX_COMPUTED;
 use candle_core::{DType, Device, Tensor};
 
-/// Rounds of sums into the same place.
-const ROUNDS: usize = 64;
+/// How many values may be summed into one entry.
+const MAX_SUMMANDS: usize = 64;
 
-/// Gather with computed indices: entries of an axis for each of them.
+/// Gather with computed indices: for each of them, an entry of the axis.
 pub fn gather_computed(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let (mut data, mut index) = (s.act(site, 0)?, s.act(site, 1)?);
     let said = site.int("axis")?.unwrap_or(0);
-    // A table is the same for all samples; of anything else the batch of indices would be a second batch.
+    // A table is the same for all samples; in other cases the batch of the indices would be a second batch.
     if index.lead == 1 && (data.lead == 1 || said != 0) {
         (data, index) = (s.with_axis(site, data)?, s.with_axis(site, index)?);
     }
@@ -34,7 +34,7 @@ pub fn gather_computed(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Reshape([front, &places, back].concat()), &[picked])?)])
 }
 
-/// GatherElements: for each index the entry at its own place, but for one axis.
+/// GatherElements: for each index, the entry at the index's own position with the coordinate along one axis replaced.
 pub fn gather_elements(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let said = site.int("axis")?.unwrap_or(0);
     if let Value::Ints(index) = site.input(1) {
@@ -46,7 +46,7 @@ pub fn gather_elements(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let dims = &index.dims[x.lead.min(index.dims.len())..];
         let shape = s.sample(x);
         let sources = elements(&shape, axis, dims, &index.known()?)?;
-        return chosen(s, site, x, sources, dims.to_vec());
+        return select_entries(s, site, x, sources, dims.to_vec());
     }
     let operands = s.operands(site)?;
     let &[mut data, mut index] = operands.as_slice() else {
@@ -65,7 +65,7 @@ pub fn gather_elements(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Pick { axis }, &[data, index])?)])
 }
 
-/// The places in a flattened value of `shape` that indices of shape `dims` along `axis` name.
+/// The positions in a flattened value of `shape` that indices of shape `dims` along `axis` refer to.
 fn elements(shape: &[usize], axis: usize, dims: &[usize], index: &[i64]) -> Result<Vec<usize>> {
     if dims.len() != shape.len() || (0..dims.len()).any(|a| a != axis && dims[a] > shape[a]) {
         return Err(Error::shape(format!("indices of shape {dims:?} along axis {axis} of {shape:?}")));
@@ -86,8 +86,8 @@ fn within(at: i64, n: usize) -> Result<usize> {
     known.ok_or_else(|| Error::shape(format!("entry {at} of {n}")))
 }
 
-/// Entries of the flattened value, in another shape.
-fn chosen(s: &mut Scope, site: &Site<'_>, x: Act, sources: Vec<usize>, to: Vec<usize>) -> Result<Vec<Value>> {
+/// Selects entries of the flattened value, in another shape.
+fn select_entries(s: &mut Scope, site: &Site<'_>, x: Act, sources: Vec<usize>, to: Vec<usize>) -> Result<Vec<Value>> {
     if sources.is_empty() || sources.len() > ONNX_COMPUTED {
         return Err(Error::unsupported(format!("a gather of {} entries", sources.len())));
     }
@@ -119,7 +119,7 @@ pub fn gather_nd(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     let (steps, known) = (strides(&shape), index.known()?);
     if let ([_], 0, 1) = (places, batch, *depth) {
-        // Whole slices along an axis: channels in another order, say.
+        // Whole slices along an axis, for example channels in another order.
         let entries = known.iter().map(|entry| within(*entry, shape[0])).collect::<Result<Vec<usize>>>()?;
         return Ok(vec![Value::Act(s.add(site, Op::Select { axis: 0, index: entries.into() }, &[x])?)]);
     }
@@ -127,7 +127,7 @@ pub fn gather_nd(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let each: usize = places[batch..].iter().product();
     let mut sources = Vec::new();
     for (i, place) in known.chunks((*depth).max(1)).enumerate() {
-        // Row-major over the leading axes, which are those of the value.
+        // Row-major over the leading axes, which the indices share with the value.
         let group: usize = shape[batch..].iter().product();
         let mut at = i / each.max(1) * group;
         for (k, entry) in place.iter().enumerate() {
@@ -136,7 +136,7 @@ pub fn gather_nd(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         sources.extend(at..at + len);
     }
     let to = [&shape[..batch], &places[batch..], &shape[batch + depth..]].concat();
-    chosen(s, site, x, sources, to)
+    select_entries(s, site, x, sources, to)
 }
 
 /// ScatterElements.
@@ -149,13 +149,13 @@ pub fn scatter_elements(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let (mut data, mut updates) = (s.batched(site, 0)?, s.batched(site, 2)?);
     let by_sample = data.lead == 1 && updates.lead == 1 && index.dims.first() == Some(&1);
     if !by_sample || s.axis_or_batch(data, said)?.is_none() {
-        (data, updates) = (bare(s, site, data)?, bare(s, site, updates)?);
+        (data, updates) = (without_batch(s, site, data)?, without_batch(s, site, updates)?);
     }
     let axis = s.axis(data, said)?;
     let shape = s.sample(data);
     let dims = &index.dims[data.lead.min(index.dims.len())..];
     let places = elements(&shape, axis, dims, &index.known()?)?;
-    placed(s, site, data, updates, &places)
+    scatter_at(s, site, data, updates, &places)
 }
 
 /// ScatterND with known indices into computed values.
@@ -163,7 +163,7 @@ pub fn scatter_nd(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let index: Ints = site.ints(1)?.clone();
     let index = Ints { values: index.values.iter().map(|d| s.resolve(*d)).collect(), ..index };
     let (data, updates) = (s.act(site, 0)?, s.act(site, 2)?);
-    let (data, updates) = (bare(s, site, data)?, bare(s, site, updates)?);
+    let (data, updates) = (without_batch(s, site, data)?, without_batch(s, site, updates)?);
     let shape = s.sample(data);
     let depth = index.dims.last().copied().unwrap_or(0);
     if depth == 0 || depth > shape.len() {
@@ -178,11 +178,11 @@ pub fn scatter_nd(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         }
         places.extend(at..at + len);
     }
-    placed(s, site, data, updates, &places)
+    scatter_at(s, site, data, updates, &places)
 }
 
-/// A value whose every axis is one of its own.
-fn bare(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
+/// A value without batch whose axes are all its own.
+fn without_batch(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
     if matches!(s.builder.op(x.id), Op::Constant(_)) && x.lead == 1 {
         let to = [&[1], s.sample(x).as_slice()].concat();
         let name = s.free(&format!("{}/constant", site.name));
@@ -192,8 +192,8 @@ fn bare(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
     s.with_axis(site, x)
 }
 
-/// `data` with `updates` put, or added, at `places` of the flattened value.
-fn placed(s: &mut Scope, site: &Site<'_>, data: Act, updates: Act, places: &[usize]) -> Result<Vec<Value>> {
+/// `data` with `updates` written, or added, at `places` of the flattened value.
+fn scatter_at(s: &mut Scope, site: &Site<'_>, data: Act, updates: Act, places: &[usize]) -> Result<Vec<Value>> {
     let (shape, given) = (s.sample(data), s.sample(updates).iter().product::<usize>());
     let n: usize = shape.iter().product();
     if given != places.len() || n + given > ONNX_COMPUTED {
@@ -216,7 +216,7 @@ fn placed(s: &mut Scope, site: &Site<'_>, data: Act, updates: Act, places: &[usi
             })?;
             let all = s.step(site, "all", Op::Concat { axis: 0 }, &[zero, values])?;
             let (mut open, mut total) = ((0..given).collect::<Vec<_>>(), flat);
-            for _ in 0..ROUNDS {
+            for _ in 0..MAX_SUMMANDS {
                 let (mut sources, mut later) = (vec![0; n], Vec::new());
                 for i in open {
                     let taken = &mut sources[places[i]];
@@ -230,7 +230,7 @@ fn placed(s: &mut Scope, site: &Site<'_>, data: Act, updates: Act, places: &[usi
                 }
             }
             if !open.is_empty() {
-                return Err(Error::unsupported(format!("more than {ROUNDS} values summed in one place")));
+                return Err(Error::unsupported(format!("more than {MAX_SUMMANDS} values summed in one place")));
             }
             total
         }
@@ -242,7 +242,7 @@ fn placed(s: &mut Scope, site: &Site<'_>, data: Act, updates: Act, places: &[usi
     Ok(vec![Value::Act(s.add(site, Op::Reshape(shape), &[y])?)])
 }
 
-/// Compress: the entries of an axis where a known condition holds.
+/// Compress: selects the entries of an axis where a known condition holds.
 pub fn compress(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let held = site.ints(1)?.known()?;
     let Some(said) = site.int("axis")? else {

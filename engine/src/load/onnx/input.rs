@@ -1,63 +1,30 @@
-//! The shapes of the net's inputs: the dimensions that the file fixes, and values for those that it leaves open.
+//! The shapes of the net's inputs: the dimensions that the file fixes, and values for open ones.
 
 use super::input_axes as axes;
-use super::links::{Links, name_of};
-use super::{Inlet, Options};
-use crate::error::did_you_mean;
+use super::links::{Links, name_of, open_dims};
+use super::options::{Inlet, Options};
 use crate::error::{Error, Result};
 use crate::limits::ONNX_VALUES;
 use rten_onnx::onnx::{DataType, ValueInfoProto};
 
-/// What is known of an input.
+/// The shape of an input.
 pub struct Input {
     /// The batch size, where the file fixes it.
     pub batch: Option<usize>,
-    /// Whether each sample is computed as a batch of its own, which the file does not say.
+    /// Whether each sample is computed as a batch of its own, which the file does not require.
     pub alone: bool,
-    /// ONNX axes before the sample's: 1 with a batch, 0 for an input without one.
+    /// The number of ONNX axes before the sample's: 1 with a batch, else 0.
     pub lead: usize,
-    /// The shape of one sample, as the file has it.
+    /// The shape of one sample in the file.
     pub sample: Vec<usize>,
-    /// Which of its axes are the channels, the slices of a volume, the rows and the columns, in this order; empty where they come in
-    /// this order.
+    /// Which of the axes are the channels, the slices of a volume, the rows and the columns, in this order; empty where this is
+    /// their order in the file.
     pub order: Vec<usize>,
-    /// What a reader should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// The number of the asked input: the one `wanted`, else the first that takes maps of three channels, of one, of any number,
-/// else the first.
-///
-/// # Errors
-/// Where there is no input of that name.
-pub fn asked(inputs: &[&ValueInfoProto], wanted: Option<&str>) -> Result<usize> {
-    if let Some(wanted) = wanted {
-        return inputs.iter().position(|i| name_of(i) == wanted).ok_or_else(|| {
-            let names: Vec<&str> = inputs.iter().map(|i| name_of(i)).collect();
-            let all = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-            let close = did_you_mean(wanted, names.iter().copied()).map_or(String::new(), |c| c + " ");
-            Error::not_found(format!("no input `{wanted}` that the output depends on"))
-                .hint(format!("{close}the inputs are {all}"))
-        });
-    }
-    // Channels may be last; maps are large, so that a count of one or three is one of channels.
-    let rank = |info: &&ValueInfoProto| match open_dims(info).get(1..).unwrap_or_default() {
-        [a, _, c] if [*a, *c].contains(&Some(3)) => 0,
-        [a, _, c] if [*a, *c].contains(&Some(1)) => 1,
-        [_, _, _] => 2,
-        _ => 3,
-    };
-    Ok((0..inputs.len()).min_by_key(|i| rank(&inputs[*i])).unwrap_or(0))
-}
-
-/// The dimensions that the file fixes. Zero and negative numbers were once written for open ones.
-fn open_dims(info: &ValueInfoProto) -> Vec<Option<usize>> {
-    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| &s.dim[..]).unwrap_or_default();
-    dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)).collect()
-}
-
-/// The shape of a further input, as by [`shape`], with the first input's batch.
+/// The shape of another input, as by [`shape`], with the main input's batch.
 ///
 /// # Errors
 /// Where a dimension stays open.
@@ -83,7 +50,7 @@ pub fn further(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>, 
     Ok(Input { batch: first.batch, alone: false, lead: 0, sample, order: Vec::new(), notes })
 }
 
-/// What the file says of an input.
+/// The file's information on an input.
 pub fn inlet(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) -> Inlet {
     let (open, tensorflow) = match open_dims(info).get(1..) {
         Some(&[a, b, c]) => {
@@ -102,16 +69,16 @@ pub(super) fn kind(info: &ValueInfoProto) -> DataType {
     tensor.and_then(|t| t.elem_type).unwrap_or(DataType::FLOAT)
 }
 
-/// A note where an input is no real number.
+/// A note where an input's type is not real.
 fn kind_note(info: &ValueInfoProto) -> Option<String> {
     let kind = kind(info);
     (kind != DataType::FLOAT).then(|| format!("the file's input is {kind}; the net is computed in f32"))
 }
 
-/// The shape of the input `info` with `options.size` where height and width are open.
+/// The shape of the input `info`; `options.size` is used where height and width are open.
 ///
 /// # Errors
-/// Where a dimension stays open, or the size is not the one that the file fixes.
+/// Where a dimension stays open, or the size differs from the one that the file fixes.
 pub fn shape(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) -> Result<Input> {
     let name = name_of(info);
     let mut open = open_dims(info);
@@ -183,7 +150,7 @@ fn fix(open: &mut [Option<usize>], at: [usize; 2], size: [usize; 2], name: &str)
     Ok(())
 }
 
-/// The channels that the first convolution over the input takes.
+/// The number of input channels of the first convolution over the input.
 fn channels(links: &Links<'_>, name: &str) -> Option<usize> {
     let conv = |n: &&&rten_onnx::onnx::NodeProto| {
         n.op_type.as_deref() == Some("Conv") && n.input.first().map(String::as_str) == Some(name)

@@ -1,13 +1,13 @@
-//! Which axes of a file's input are channels, slices, rows and columns.
+//! Finds which axes of a file's input are channels, slices, rows and columns.
 
-use super::Options;
 use super::links::Links;
+use super::options::Options;
 use crate::load::options::Layout;
 use rten_onnx::onnx::NodeProto;
 use std::collections::BTreeSet;
 
-/// Operations that keep the order of the axes, and say nothing of it.
-const PASSED: [&str; 21] = [
+/// Operations that keep the order of axes and do not depend on it.
+const AXIS_PRESERVING: [&str; 21] = [
     "Identity",
     "Cast",
     "Mul",
@@ -26,14 +26,14 @@ const PASSED: [&str; 21] = [
     "QuantizeLinear",
     "DequantizeLinear",
     "Sigmoid",
-    // These work along any axes, so that they say nothing of them.
+    // These work along any axes and so say nothing about them.
     "Resize",
     "Upsample",
     "Slice",
 ];
 
-/// Whether the input is rows x columns x channels, and a note where that is assumed: by the option, else by the first operation that
-/// distinguishes channels from positions, else by the sizes.
+/// Whether the input is rows x columns x channels, with a note where that is assumed. It follows from the option, else from the
+/// first operation that distinguishes channels from positions, else from the sizes.
 pub fn channels_last(
     links: &Links<'_>,
     options: &Options<'_>,
@@ -69,15 +69,16 @@ fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
                 moved = true;
                 values.extend(node.output.first().map(String::as_str));
             }
-            op if PASSED.contains(&op) => values.extend(node.output.first().map(String::as_str)),
+            op if AXIS_PRESERVING.contains(&op) => values.extend(node.output.first().map(String::as_str)),
             _ => return None,
         }
     }
     None
 }
 
-/// Which axes of an input of four (behind the batch) are channels, slices or frames, rows, columns; empty where they come so. A note
-/// where that is assumed. By the option, else by the first operations over the input, else by the sizes.
+/// Which of the four axes of an input (behind the batch) are channels, slices or frames, rows, columns; empty where this is their
+/// order. With a note where it is assumed. It follows from the option, else from the first operations over the input, else from
+/// the sizes.
 pub fn of_volume(
     links: &Links<'_>,
     options: &Options<'_>,
@@ -108,8 +109,8 @@ pub fn of_volume(
     (order, Some(note))
 }
 
-/// The same by the first operations over the input: windows over volumes, transpositions before them, or frames that are parted or
-/// joined with the batch before windows over images, whose weights take the channels.
+/// The same from the first operations over the input: windows over volumes, transposes before them, or frames that are split or
+/// merged with the batch before windows over images; the windows' weights have the channels.
 fn first_volume_layout(links: &Links<'_>, name: &str, dims: [Option<usize>; 4]) -> Option<Vec<usize>> {
     let (mut values, mut order, mut apart) = (BTreeSet::from([name]), Vec::new(), false);
     for node in &links.nodes {
@@ -129,7 +130,7 @@ fn first_volume_layout(links: &Links<'_>, name: &str, dims: [Option<usize>; 4]) 
                 };
             }
             "Reshape" | "Squeeze" | "Gather" | "Split" | "SplitToSequence" | "Flatten" => apart = true,
-            op if PASSED.contains(&op) => {}
+            op if AXIS_PRESERVING.contains(&op) => {}
             _ => return None,
         }
         values.extend(node.output.iter().map(String::as_str));
@@ -137,7 +138,7 @@ fn first_volume_layout(links: &Links<'_>, name: &str, dims: [Option<usize>; 4]) 
     None
 }
 
-/// The order of the axes of frames, by the channels that windows over each frame take.
+/// The order of the axes of frames, by the input channels of windows over each frame.
 fn of_frames(channels: usize, [a, b, _, d]: [Option<usize>; 4]) -> Option<Vec<usize>> {
     match [a, b, d].map(|n| n == Some(channels)) {
         [false, true, false] => Some(vec![1, 0, 2, 3]),
@@ -167,7 +168,7 @@ fn permutation(node: &NodeProto) -> Option<&[i64]> {
     node.attribute.iter().find(|a| a.name.as_deref() == Some("perm")).map(|a| &a.ints[..])
 }
 
-/// The channels that a convolution takes, where its weight is in the file.
+/// The number of input channels of a convolution, where its weight is in the file.
 pub fn channels(links: &Links<'_>, conv: &NodeProto) -> Option<usize> {
     let weight = links.initialisers.get(conv.input.get(1)?.as_str())?;
     let groups = conv.attribute.iter().find(|a| a.name.as_deref() == Some("group")).and_then(|a| a.i).unwrap_or(1);

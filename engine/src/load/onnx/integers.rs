@@ -1,5 +1,5 @@
-//! Which computed values are integers by the file. The graph holds them as real numbers, and they divide as integers do: the places
-//! of the largest scores, divided by a width, are rows.
+//! Which computed values have an integer type in the file. The graph has them as real numbers, but they divide as integers: argmax
+//! indices, divided by a width, are rows.
 
 use super::site::Site;
 use super::value::{Act, Value};
@@ -8,12 +8,12 @@ use crate::graph::NodeId;
 use rten_onnx::onnx::DataType;
 use std::collections::BTreeSet;
 
-/// Operators whose result is of the type of each input.
-const COMPUTE: [&str; 13] =
+/// Operators whose result has the type of its inputs.
+const TYPE_OF_INPUTS: [&str; 13] =
     ["Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Sum", "Neg", "Abs", "Sign", "Concat", "BitShift"];
 
-/// Operators whose result is of the type of the first input.
-const KEEP: [&str; 25] = [
+/// Operators whose result has the type of the first input.
+const TYPE_OF_FIRST_INPUT: [&str; 25] = [
     "Identity",
     "Reshape",
     "Flatten",
@@ -41,19 +41,19 @@ const KEEP: [&str; 25] = [
     "TopK",
 ];
 
-/// The nodes whose values are integers by the file.
+/// The nodes whose values have an integer type.
 #[derive(Default)]
 pub struct Integers(BTreeSet<NodeId>);
 
 impl Integers {
-    /// Notes an input of the net by its type.
+    /// Records a net's input with its type.
     pub fn note_input(&mut self, id: NodeId, kind: DataType) {
         if is_integer(kind) {
             self.0.insert(id);
         }
     }
 
-    /// Whether each input of a node holds integers.
+    /// For each input of a node, whether it is of integers.
     pub fn among(&self, inputs: &[Value]) -> Vec<bool> {
         let holds = |value: &Value| match value {
             Value::Ints(_) => true,
@@ -63,10 +63,10 @@ impl Integers {
         inputs.iter().map(holds).collect()
     }
 
-    /// Notes which results of a node are integers.
+    /// Records which results of a node are integers.
     ///
     /// # Errors
-    /// Where an attribute is of another kind than the operator's.
+    /// Where an attribute has another type than the operator's.
     pub fn note(&mut self, site: &Site<'_>, results: &[Value]) -> Result<()> {
         for (i, result) in results.iter().enumerate() {
             if let Value::Act(Act { id, .. }) = result
@@ -79,7 +79,7 @@ impl Integers {
     }
 }
 
-/// Whether result `i` of a node is of integers, given which of its inputs are.
+/// Whether result `i` of a node is of integers, given which inputs are.
 fn makes_integers(site: &Site<'_>, i: usize) -> Result<bool> {
     let input = |i: usize| site.integers.get(i).copied().unwrap_or(false);
     Ok(match (site.op, i) {
@@ -90,8 +90,8 @@ fn makes_integers(site: &Site<'_>, i: usize) -> Result<bool> {
         ("CastLike", _) => input(1),
         ("ArgMax" | "ArgMin" | "NonZero", _) | ("TopK", 1) => true,
         ("Where", _) => input(1) || input(2),
-        (op, _) if COMPUTE.contains(&op) => site.integers.iter().any(|whole| *whole),
-        (op, _) if KEEP.contains(&op) => input(0),
+        (op, _) if TYPE_OF_INPUTS.contains(&op) => site.integers.iter().any(|whole| *whole),
+        (op, _) if TYPE_OF_FIRST_INPUT.contains(&op) => input(0),
         _ => false,
     })
 }

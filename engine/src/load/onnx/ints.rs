@@ -23,7 +23,7 @@ pub fn shape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Ints(Ints::list(dims.get(start..end).unwrap_or(&[]).to_vec()))])
 }
 
-/// Size: the number of values.
+/// Size: the number of entries.
 pub fn size(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let total = dims_of(s, site)?.into_iter().try_fold(Dim::Known(1), |n, d| combine(s, "Mul", n, d))?;
     Ok(vec![Value::Ints(Ints { dims: Vec::new(), values: vec![total] })])
@@ -39,7 +39,7 @@ fn dims_of(s: &Scope, site: &Site<'_>) -> Result<Vec<Dim>> {
     }
 }
 
-/// An error where there is no room for so many integers. They are also kept as f32, which holds integers exactly up to 2^24.
+/// An error where there are too many integers. They are also kept as f32, which is exact for integers up to 2^24.
 ///
 /// # Errors
 /// Where there are more than the limits allow.
@@ -74,7 +74,7 @@ pub fn constant_of_shape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
 }
 
-/// Range over integers or real numbers.
+/// Range, of integers or real numbers.
 pub fn range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if site.inputs.iter().any(|v| matches!(v, Value::Floats(_))) {
         let missing = || Error::format("a range takes three numbers");
@@ -82,7 +82,7 @@ pub fn range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let (start, limit, step) = (start.ok_or_else(missing)?, limit.ok_or_else(missing)?, step.ok_or_else(missing)?);
         let n = ((limit - start) / step).ceil().max(0.0);
         if n.is_nan() || n > ONNX_COMPUTED as f64 {
-            return Err(Error::format("a range beyond reason"));
+            return Err(Error::format("a range of too many numbers"));
         }
         let values: Vec<f32> = (0..n as usize).map(|i| (start + i as f64 * step) as f32).collect();
         let tensor = Tensor::new(values, &Device::Cpu)?;
@@ -101,14 +101,14 @@ pub fn range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     while (step > 0 && v < limit) || (step < 0 && v > limit) {
         values.push(Dim::Known(v));
         if values.len() > ONNX_COMPUTED {
-            return Err(Error::format("a range beyond reason"));
+            return Err(Error::format("a range of too many numbers"));
         }
         v = v.saturating_add(step);
     }
     Ok(vec![Value::Ints(Ints::list(values))])
 }
 
-/// Cast and CastLike of constants; of an activation only to real numbers, which changes nothing.
+/// Cast and CastLike: of constants; of an activation only to real numbers, which is the identity.
 pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let to = match site.op {
         "CastLike" => match site.input(1) {
@@ -141,7 +141,7 @@ pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         Value::Ints(v) => {
             let truth = |d: &Dim| match d {
                 Dim::Known(v) if to == DataType::BOOL => Dim::Known(i64::from(*v != 0)),
-                Dim::Known(v) => Dim::Known(super::bytes::held(*v, to)),
+                Dim::Known(v) => Dim::Known(super::bytes::cast_constant(*v, to)),
                 other => *other,
             };
             Ok(vec![Value::Ints(Ints { dims: v.dims.clone(), values: v.values.iter().map(truth).collect() })])
@@ -149,7 +149,11 @@ pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         Value::Floats(c) => {
             let whole = |v: f64| {
                 let is_true = i64::from(v != 0.0);
-                Dim::Known(if to == DataType::BOOL { is_true } else { super::bytes::held(v.trunc() as i64, to) })
+                Dim::Known(if to == DataType::BOOL {
+                    is_true
+                } else {
+                    super::bytes::cast_constant(v.trunc() as i64, to)
+                })
             };
             let values = to_f64(&c.tensor)?.into_iter().map(whole).collect();
             Ok(vec![Value::Ints(Ints { dims: c.tensor.dims().to_vec(), values })])
@@ -161,7 +165,7 @@ pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 
 /// Element-wise operators over integers.
 pub fn elementwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    // The remainder has the sign of the divisor, or with `fmod` that of the dividend.
+    // The remainder has the sign of the divisor, or with `fmod` of the dividend.
     let op = if site.op == "Mod" && site.int("fmod")?.unwrap_or(0) != 0 { "fmod" } else { site.op };
     let mut inputs = (0..site.inputs.len()).map(|i| site.ints(i));
     let mut total = inputs.next().ok_or_else(|| Error::format("no inputs"))??.clone();
@@ -188,7 +192,7 @@ pub fn elementwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 fn combine(s: &Scope, op: &str, a: Dim, b: Dim) -> Result<Dim> {
-    // What holds whatever the batch size is.
+    // Identities that hold for any batch size.
     match (op, a, b) {
         ("Mul" | "Div", Dim::Batch, Dim::Known(1)) | ("Mul", Dim::Known(1), Dim::Batch) => return Ok(Dim::Batch),
         ("Add" | "Sub", Dim::Batch, Dim::Known(0)) | ("Add", Dim::Known(0), Dim::Batch) => return Ok(Dim::Batch),
@@ -262,7 +266,7 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Ints(Ints { dims, values })])
 }
 
-/// NonZero: the places of what is not zero, an axis a row.
+/// NonZero: the indices of non-zero entries, a row for each axis.
 pub fn non_zero(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let (values, dims) = match site.input(0) {
         Value::Ints(v) => {
@@ -285,7 +289,7 @@ pub fn non_zero(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Ints(Ints { dims: vec![dims.len(), places.len()], values: rows })])
 }
 
-/// EyeLike: ones on a diagonal of the input's shape.
+/// EyeLike: ones on a diagonal, in the input's shape.
 pub fn eye(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let dims: Vec<Dim> = dims_of(s, site)?.into_iter().map(|d| s.resolve(d)).collect();
     let (dims, total) = count(&Ints::list(dims).known()?)?;
@@ -306,7 +310,7 @@ pub fn eye(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Ints(Ints { dims, values })])
 }
 
-/// Trilu: the part of a matrix above or below a diagonal.
+/// Trilu: the upper or lower triangle of a matrix.
 pub fn triangle(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let upper = site.int("upper")?.unwrap_or(1) != 0;
     let k = site.scalar(1)?.unwrap_or(0.0) as i64;
@@ -318,7 +322,7 @@ pub fn triangle(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Ok(vec![Value::Ints(Ints { dims: v.dims.clone(), values })]);
     }
     if let Value::Floats(c) = site.input(0) {
-        // Chosen, not multiplied: masks hold infinities.
+        // Selected, not multiplied: masks contain infinities.
         let dims = c.tensor.dims().to_vec();
         let &[.., rows, columns] = dims.as_slice() else { return Err(Error::shape("a triangle of no matrix")) };
         let mut values = crate::tensor::to_f32(&c.tensor)?;
@@ -344,7 +348,7 @@ pub fn triangle(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 /// The shape to which arrays of integers broadcast.
 ///
 /// # Errors
-/// Where they do not, or it is beyond reason.
+/// Where they do not broadcast, or the shape is too large.
 pub fn broadcast_dims(all: &[&[usize]]) -> Result<Vec<usize>> {
     let dims = all.iter().try_fold(Vec::new(), |to, d| infer::broadcast(&to, d))?;
     match dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) {

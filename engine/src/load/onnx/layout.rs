@@ -1,4 +1,4 @@
-//! Operators that give values another shape or order of axes; the batch must stay the first axis.
+//! Operators that change shapes or the order of axes; the batch must stay the first axis.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -6,7 +6,7 @@ use super::value::{Act, Dim, Value, mixes};
 use crate::error::{Error, Result};
 use crate::graph::Op;
 
-/// Reshape: 0 copies a dimension (unless `allowzero`), -1 takes what is left.
+/// Reshape: 0 copies a dimension (unless `allowzero`), -1 is inferred.
 pub fn reshape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let zero = site.int("allowzero")?.unwrap_or(0) != 0;
@@ -27,7 +27,7 @@ pub fn reshape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.reshape(&site.name, x, &to)?)])
 }
 
-/// Puts a number in the place of -1.
+/// Replaces -1 by a number.
 fn fill(s: &Scope, x: Act, to: &mut [Dim]) -> Result<()> {
     let open: Vec<usize> = (0..to.len()).filter(|i| to[*i] == Dim::Known(-1)).collect();
     let at = match open[..] {
@@ -56,7 +56,7 @@ fn fill(s: &Scope, x: Act, to: &mut [Dim]) -> Result<()> {
     Ok(())
 }
 
-/// Flatten: the axes before `axis` as one, the others as another.
+/// Flatten: merges the axes before `axis` into one, and the others into another.
 pub fn flatten(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let dims = s.dims(x).values;
@@ -70,7 +70,7 @@ pub fn flatten(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             _ => dims
                 .iter()
                 .try_fold(1i64, |n, d| match s.resolve(*d) {
-                    Dim::Known(v) => n.checked_mul(v).ok_or_else(|| Error::format("a shape beyond reason")),
+                    Dim::Known(v) => n.checked_mul(v).ok_or_else(|| Error::format("a shape that is too large")),
                     Dim::Batch => Err(mixes("it flattens the batch into another axis")),
                 })
                 .map(Dim::Known),
@@ -80,7 +80,7 @@ pub fn flatten(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.reshape(&site.name, x, &to)?)])
 }
 
-/// Squeeze: axes of size 1 go.
+/// Squeeze: removes axes of size 1.
 pub fn squeeze(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let mut dims = s.dims(x).values;
@@ -99,7 +99,7 @@ pub fn squeeze(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.reshape(&site.name, x, &dims)?)])
 }
 
-/// Unsqueeze: axes of size 1 come.
+/// Unsqueeze: inserts axes of size 1.
 pub fn unsqueeze(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let mut dims = s.dims(x).values;
@@ -111,7 +111,7 @@ pub fn unsqueeze(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.reshape(&site.name, x, &dims)?)])
 }
 
-/// The axes in an attribute or in input 1, ascending, each once.
+/// The axes in an attribute or in input 1, ascending, without duplicates.
 fn axes_of(site: &Site<'_>, rank: usize) -> Result<Option<Vec<usize>>> {
     let list = if site.has(1) { Some(site.ints(1)?.known()?) } else { site.int_list("axes")? };
     let Some(list) = list else { return Ok(None) };
@@ -128,7 +128,7 @@ fn axes_of(site: &Site<'_>, rank: usize) -> Result<Option<Vec<usize>>> {
     Ok(Some(axes))
 }
 
-/// Transpose
+/// Transpose.
 pub fn transpose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut x = s.act(site, 0)?;
     let rank = s.rank(x);
@@ -150,7 +150,7 @@ pub fn transpose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Transpose(perm), &[x])?)])
 }
 
-/// Concat; what holds nothing adds nothing.
+/// Concat; empty inputs are left out.
 pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let empty = |v: &Value| match v {
         Value::Floats(c) => c.tensor.elem_count() == 0,
@@ -168,7 +168,7 @@ pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let said = site.int("axis")?.ok_or_else(|| Error::format("attribute `axis` is missing"))?;
     let rank = s.rank(x);
     let along_batch = s.batch == Some(1) && x.lead == 1 && s.axis_or_batch(x, said)?.is_none();
-    // A value of one sample without a batch has the batch's axis among its own.
+    // A value of one sample without a batch has the batch axis among its own.
     let bare = inputs.iter().any(|y| y.lead == 0 && s.rank(*y) == rank && s.is_own_axis(*y));
     if along_batch || (bare && s.batch == Some(1) && x.lead == 1) {
         inputs = (0..site.inputs.len())
@@ -237,7 +237,7 @@ fn through(
     perm: Vec<usize>,
     to: Vec<usize>,
 ) -> Result<Vec<Value>> {
-    // Several maps of one sample are a further axis before the others.
+    // Several maps of one sample have an axis of their own before the others.
     let shape = s.sample(x);
     let front = &shape[..shape.len() - 3];
     let before = |list: Vec<usize>| [front, list.as_slice()].concat();

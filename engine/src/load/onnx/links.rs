@@ -1,45 +1,43 @@
-//! The names of an ONNX graph resolved: names are checked, nodes are sorted topologically, and nodes that no output needs are
-//! left out.
+//! Resolves the names of an ONNX graph: checks names, sorts nodes topologically, and drops nodes that no output needs.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, did_you_mean};
 use crate::limits::{self, ONNX_OUTPUTS};
 use rten_onnx::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which of a file's outputs are read; the first always is.
+/// Which outputs of a file are read; the first always is.
 #[derive(Clone, Copy)]
 pub enum Wanted<'a> {
-    /// All.
+    /// All outputs.
     All,
-    /// The first alone.
+    /// Only the first.
     First,
-    /// These.
+    /// The first and these.
     These(&'a [String]),
 }
 
-/// A graph's names resolved.
+/// A graph with its names resolved.
 pub struct Links<'a> {
     /// Initialisers by name.
     pub initialisers: BTreeMap<&'a str, &'a TensorProto>,
-    /// The nodes that the outputs need, inputs before what they feed.
+    /// The nodes that the outputs need, in topological order.
     pub nodes: Vec<&'a NodeProto>,
-    /// The inputs that the outputs need, the asked one first.
+    /// The inputs that the outputs need, the main input first.
     pub inputs: Vec<&'a ValueInfoProto>,
-    /// The names of the outputs, the net's own first.
+    /// The names of the outputs, the first output first.
     pub outputs: Vec<&'a str>,
-    /// For each of `nodes`, whether the net's own output needs it.
+    /// For each of `nodes`, whether the first output needs it.
     pub own: Vec<bool>,
-    /// The names of the nodes' values, an entry for each node, and then those of the inputs.
+    /// The names of each node's values, and last those of the inputs.
     pub names: Vec<Vec<String>>,
 }
 
 impl<'a> Links<'a> {
-    /// Resolves the names of `graph` for its first output and those further ones that are `wanted`; `asked` is the name of the asked
-    /// input.
+    /// Resolves the names of `graph` for its first output and the further `wanted` ones; `asked` is the name of the main input.
     ///
     /// # Errors
-    /// Where a name is made twice or by nobody, where nodes feed each other in a circle, where the output needs no input, or
-    /// not the one that is `asked`.
+    /// Where a name is defined twice or not at all, where nodes form a cycle, or where the output depends on no input or not on the
+    /// one called `asked`.
     pub fn of(graph: &'a GraphProto, wanted: Wanted<'_>, asked: Option<&str>) -> Result<Self> {
         let mut initialisers = BTreeMap::new();
         for tensor in &graph.initializer {
@@ -48,7 +46,7 @@ impl<'a> Links<'a> {
                 return Err(Error::format(format!("two initialisers are called `{name}`")));
             }
         }
-        // Before IR version 4 initialisers had to be listed as inputs too.
+        // Before IR version 4, initialisers were listed as inputs, too.
         let mut inputs = BTreeMap::new();
         for input in graph.input.iter().filter(|i| !initialisers.contains_key(name_of(i))) {
             if inputs.insert(name_of(input), input).is_some() {
@@ -57,7 +55,7 @@ impl<'a> Links<'a> {
         }
         let mut makers = BTreeMap::new();
         for (i, node) in graph.node.iter().enumerate() {
-            // The steps of a node are called after it.
+            // The names of a node's steps begin with its name.
             limits::name("a node", node.name.as_deref().unwrap_or_default())?;
             for out in node.output.iter().map(String::as_str).filter(|o| !o.is_empty()) {
                 limits::name("a value", out)?;
@@ -102,7 +100,7 @@ impl<'a> Links<'a> {
         if needed.is_empty() {
             return Err(Error::unsupported(format!("the output `{output}` depends on no input")));
         }
-        let first = super::input::asked(&needed, asked)?;
+        let first = main_input(&needed, asked)?;
         let input = needed.remove(first);
         needed.insert(0, input);
         let names = names(&nodes, &needed.iter().map(|info| name_of(info)).collect::<Vec<_>>());
@@ -115,7 +113,7 @@ pub fn name_of(info: &ValueInfoProto) -> &str {
     info.name.as_deref().unwrap_or("")
 }
 
-/// The names that a node reads, those among them that its branches or its body see around them.
+/// The names that a node reads, including those that its branches or loop body read from outside.
 pub fn reads(node: &NodeProto) -> Vec<&str> {
     let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
     for graph in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
@@ -130,13 +128,13 @@ pub fn reads(node: &NodeProto) -> Vec<&str> {
     names
 }
 
-/// A node as messages name it.
+/// The name of a node in messages.
 pub fn shown(node: &NodeProto) -> String {
     let name = node.name.as_deref().filter(|n| !n.is_empty()).or(node.output.first().map(String::as_str));
     format!("node `{}` ({})", name.unwrap_or(""), node.op_type.as_deref().unwrap_or("no operator"))
 }
 
-/// The nodes that the nodes `lasts` depend on and themselves, each after its makers, otherwise in the file's order.
+/// The nodes `lasts` and all that they depend on, in topological order, otherwise in the file's order.
 fn order(graph: &GraphProto, makers: &BTreeMap<&str, usize>, lasts: &[usize]) -> Result<Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
@@ -175,18 +173,18 @@ fn order(graph: &GraphProto, makers: &BTreeMap<&str, usize>, lasts: &[usize]) ->
         sorted.sort_unstable();
         sorted
     };
-    // A file in order, as it should be, keeps its order.
+    // A file in topological order keeps its order.
     let in_order = sorted.iter().all(|i| read[*i].iter().filter_map(|n| makers.get(n)).all(|maker| maker < i));
     Ok(if in_order { sorted } else { order })
 }
 
-/// A unique name for each output of each node and, last, for the inputs: the node's own, else the output's. Nodes' own
-/// names go first, so that none of them is another node's output's.
+/// Unique names for the outputs of each node and, last, for the inputs: the node's name, else the output's. Names of nodes come
+/// first, so that none is taken by another node's output.
 fn names(nodes: &[&NodeProto], inputs: &[&str]) -> Vec<Vec<String>> {
     let own = |n: &NodeProto| n.name.clone().filter(|n| !n.is_empty());
     let mut taken: BTreeSet<String> = nodes.iter().filter_map(|n| own(n)).collect();
     let mut used: BTreeSet<String> = BTreeSet::new();
-    // The numbers that equal names have come to.
+    // The highest number appended to each name so far.
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     let mut unique = |wanted: &str, is_own: bool| {
         let mut name = wanted.to_string();
@@ -216,4 +214,36 @@ fn names(nodes: &[&NodeProto], inputs: &[&str]) -> Vec<Vec<String>> {
         .collect();
     all.push(inputs.iter().map(|input| unique(input, false)).collect());
     all
+}
+
+/// The index of the net's main input: the one called `wanted`, else the first that takes maps of three channels, of one, of any
+/// number, else the first.
+///
+/// # Errors
+/// Where there is no input of that name.
+fn main_input(inputs: &[&ValueInfoProto], wanted: Option<&str>) -> Result<usize> {
+    if let Some(wanted) = wanted {
+        return inputs.iter().position(|i| name_of(i) == wanted).ok_or_else(|| {
+            let names: Vec<&str> = inputs.iter().map(|i| name_of(i)).collect();
+            let all = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            let close = did_you_mean(wanted, names.iter().copied()).map_or(String::new(), |c| c + " ");
+            Error::not_found(format!("no input `{wanted}` that the output depends on"))
+                .hint(format!("{close}the inputs are {all}"))
+        });
+    }
+    // Channels may be last; maps are large, so a size of one or three is the channels'.
+    let rank = |info: &&ValueInfoProto| match open_dims(info).get(1..).unwrap_or_default() {
+        [a, _, c] if [*a, *c].contains(&Some(3)) => 0,
+        [a, _, c] if [*a, *c].contains(&Some(1)) => 1,
+        [_, _, _] => 2,
+        _ => 3,
+    };
+    Ok((0..inputs.len()).min_by_key(|i| rank(&inputs[*i])).unwrap_or(0))
+}
+
+/// The dimensions that the file fixes. Zero and negative numbers used to stand for open ones.
+pub fn open_dims(info: &ValueInfoProto) -> Vec<Option<usize>> {
+    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| &s.dim[..]).unwrap_or_default();
+    dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)).collect()
 }

@@ -1,8 +1,8 @@
-//! Reads ONNX nets (opset 7 and later): the file's nodes become the graph's, constants are folded, and shape arithmetic is
+//! Reads ONNX nets (opset 7 and later): the file's nodes become nodes of the graph, constants are folded, and shape arithmetic is
 //! evaluated with a symbolic batch size.
 //!
-//! Every activation has the batch as its first axis; an operation that would mix samples is refused. A node has its own
-//! name, else its first output's, and is found by both.
+//! The batch is the first axis of every activation; an operation that would mix samples is refused. A node has its own name, else
+//! that of its first output, and is found by both.
 
 mod attention;
 mod blobs;
@@ -26,7 +26,9 @@ mod ints;
 mod layout;
 mod links;
 mod norm;
+mod operator;
 mod ops;
+mod options;
 mod patterns;
 mod pointwise;
 mod quantised;
@@ -52,13 +54,13 @@ use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
 use crate::graph::Op;
 use crate::graph::Weights;
-use crate::load::options::Layout;
 use crate::load::tensors::Bytes;
 use crate::model::{BoxDecoding, Card, Model, NetInput};
 use external::Folder;
 use input::Input;
 use integers::Integers;
 use links::{Links, Wanted};
+pub use options::{Inlet, Options};
 use reader::Reader;
 use rten_onnx::onnx::ModelProto;
 use scope::Scope;
@@ -68,31 +70,20 @@ use std::path::Path;
 use suppression::Suppression;
 use value::{Act, Value};
 
-/// The oldest operators that are read (ONNX 1.2).
-const OLDEST: i64 = 7;
+/// The oldest opset that is read (ONNX 1.2).
+const MIN_OPSET: i64 = 7;
 
-/// How a file is read.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options<'a> {
-    /// Height and width of the input, where the file leaves them open.
-    pub size: Option<[usize; 2]>,
-    /// The order of the input's axes, where it is known.
-    pub layout: Option<Layout>,
-    /// The asked input, where the net takes several.
-    pub input: Option<&'a str>,
-}
-
-/// The net in an ONNX file. Its card has the file's name and no preprocessing.
+/// Loads the net in an ONNX file. Its card has the file's name and no preprocessing.
 ///
 /// # Errors
-/// Where the file cannot be read, is damaged, or holds what is not supported; the message names the node.
+/// Where the file cannot be read, is damaged, or has unsupported content; the message names the node.
 pub fn load(path: impl AsRef<Path>, options: &Options<'_>) -> Result<Model> {
     let path = path.as_ref();
     let bytes = Bytes::map(path)?;
     build(&bytes, path, options).context(|| format!("`{}`", path.display()))
 }
 
-/// The metadata of an ONNX file, as pairs of key and value.
+/// The metadata of an ONNX file, as pairs of keys and values.
 ///
 /// # Errors
 /// Where the file cannot be read or is damaged.
@@ -100,20 +91,7 @@ pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
     wire::metadata(&Bytes::map(path)?).context(|| format!("`{}`", path.display()))
 }
 
-/// An ONNX file's information on its asked input.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Inlet {
-    /// Whether it takes maps and leaves their rows or columns open.
-    pub open: bool,
-    /// Whether it takes bytes.
-    pub bytes: bool,
-    /// Whether the net is taken for TensorFlow's: the file's writer says so, or its channels come last and PyTorch did not write it.
-    pub tensorflow: bool,
-    /// Whether a converter of TensorFlow's nets wrote it.
-    pub is_converted: bool,
-}
-
-/// The information on its input of the file at `path`, without translating its nodes.
+/// Reads the information on the main input of the file at `path`, without translating nodes.
 ///
 /// # Errors
 /// Where the file cannot be read or is damaged.
@@ -136,17 +114,17 @@ fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
     let mut symbolic = false;
     let all = read(bytes, path, options, Wanted::All, |shape| symbolic = shape.batch.is_none());
     crate::signal::go_on()?;
-    // What only a further output needs must not keep the net from being read.
+    // Another output that cannot be read must not prevent reading the first.
     match all {
-        Ok(Read { model, left_out }) if left_out.is_empty() => return Ok(model),
-        Ok(Read { model, left_out }) => {
+        Ok(Content { model, left_out }) if left_out.is_empty() => return Ok(model),
+        Ok(Content { model, left_out }) => {
             let kept: Vec<String> = model.output_names().iter().map(ToString::to_string).collect();
             let some = read(bytes, path, options, Wanted::These(&kept), |_| ());
-            if let Ok(Read { model, left_out: none }) = some
+            if let Ok(Content { model, left_out: none }) = some
                 && none.is_empty()
             {
                 let mut card = model.card().clone();
-                card.notes.extend(left_out.iter().map(|LeftOut { name, why }| {
+                card.notes.extend(left_out.iter().map(|UnreadableOutput { name, why }| {
                     let hint = why.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
                     format!("the output `{name}` cannot be read: {why}{hint}")
                 }));
@@ -159,7 +137,7 @@ fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
     if own.is_ok() || !symbolic {
         return own.map(|read| read.model);
     }
-    // Where the symbolic batch is in the way, each sample may still pass as a batch of its own.
+    // Where the symbolic batch is the obstacle, each sample may still be computed as a batch of its own.
     let alone = read(bytes, path, options, Wanted::First, |shape| {
         (shape.batch, shape.alone) = (Some(1), true);
         shape.notes.push("the file mixes samples; each is computed as a batch of its own".into());
@@ -168,26 +146,26 @@ fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
 }
 
 /// An output that cannot be read.
-struct LeftOut {
+struct UnreadableOutput {
     name: String,
     why: Error,
 }
 
-/// What is read of a file.
-struct Read {
+/// The content read from a file.
+struct Content {
     model: Model,
     /// The further outputs that cannot be read.
-    left_out: Vec<LeftOut>,
+    left_out: Vec<UnreadableOutput>,
 }
 
-/// The net in the bytes of a file, with the outputs that are `wanted`; `change` may change what is known of its input.
+/// Reads the net in the bytes of a file with the `wanted` outputs; `change` may change the input's shape.
 fn read(
     bytes: &Bytes,
     path: &Path,
     options: &Options<'_>,
     wanted: Wanted<'_>,
     change: impl FnOnce(&mut Input),
-) -> Result<Read> {
+) -> Result<Content> {
     let mut model = wire::model(bytes, &|copied| bytes.release(copied))?;
     functions::inline(&mut model, bytes)?;
     let opset = opset(&model)?;
@@ -228,10 +206,10 @@ fn read(
     let mut card = model.card().clone();
     card.notes.extend(several);
     card.notes.extend(frames(model.graph()).filter(|_| shape.order.is_empty()));
-    Ok(Read { model: model.with_card(card), left_out })
+    Ok(Content { model: model.with_card(card), left_out })
 }
 
-/// What is said of an input of four axes over which no window slides in depth: a video whose frames come first.
+/// A note on an input of four axes over whose depth no window slides: a video whose frames come first.
 fn frames(graph: &Graph) -> Option<String> {
     let shape = &graph.node(graph.input()).shape;
     (graph.is_over_volumes() && !graph.slides_over_depth()).then(|| {
@@ -242,7 +220,7 @@ fn frames(graph: &Graph) -> Option<String> {
     })
 }
 
-/// What is said of a net with several inputs.
+/// Notes on a net with several inputs.
 fn several_inputs(inputs: &[NetInput], further: &[Input]) -> Vec<String> {
     let [asked, others @ ..] = inputs else { return Vec::new() };
     if others.is_empty() {
@@ -260,21 +238,21 @@ fn several_inputs(inputs: &[NetInput], further: &[Input]) -> Vec<String> {
     notes
 }
 
-/// What a file holds.
+/// The translated content of a file.
 struct Translated {
-    /// One graph an output, by name.
+    /// One graph for each output, by name.
     heads: Vec<(String, Graph)>,
     weights: Weights,
-    /// How outputs are boxes, where a NonMaxSuppression ended the graph.
+    /// How outputs are decoded to boxes, where a NonMaxSuppression ended the graph.
     boxes: Option<BoxDecoding>,
-    /// Whether the search for patterns of exporters was complete.
+    /// Whether the search for exporters' patterns was complete.
     whole: bool,
     /// The further outputs that cannot be read.
-    left_out: Vec<LeftOut>,
+    left_out: Vec<UnreadableOutput>,
 }
 
-/// The file's nodes as one graph an output, for the batch size that `shape`, the first input's, names; `torch` says that
-/// PyTorch wrote it.
+/// Translates the file's nodes to one graph for each output, for the batch size in `shape`, the main input's shape; `torch` says
+/// that PyTorch wrote it.
 fn translate(
     links: &Links<'_>,
     shape: &Input,
@@ -307,7 +285,7 @@ fn translate(
         let input = if shape.order.is_empty() {
             reader.scope.builder.input(name, shape.sample.clone())?
         } else {
-            // Photos are channels x rows x columns everywhere else, volumes channels x slices x rows x columns.
+            // Photos are channels x rows x columns elsewhere, volumes channels x slices x rows x columns.
             let ours = shape.order.iter().map(|axis| shape.sample[*axis]).collect();
             let input = reader.scope.builder.input(name, ours)?;
             let place = |axis: usize| shape.order.iter().position(|a| *a == axis).unwrap_or(axis);
@@ -328,10 +306,10 @@ fn translate(
             node.output.iter().for_each(|name| _ = unread.insert(name, why.clone()));
             continue;
         }
-        // A defect met by a file must not end the session; it is said which node met it, and how.
+        // A panic while translating must not end the session; the error names the node.
         let translated = catch_unwind(AssertUnwindSafe(|| reader.node(links, node, names, opset)));
         let translated = translated.unwrap_or_else(|panic| Err(defect(panic.as_ref()))).map_err(|e| {
-            // The builder's own messages name the node already.
+            // The builder's messages name the node already.
             if e.message.starts_with("node `") { e } else { e.context(links::shown(node)) }
         });
         match translated {
@@ -343,7 +321,7 @@ fn translate(
         {
             reader.scope.builder.alias(&name, act.id);
         }
-        reader.leave(node, &mut readers);
+        reader.drop_constants(node, &mut readers);
     }
     let kept = links.outputs.iter().filter(|name| !reader.behind.contains(**name));
     let (mut ends, mut left_out) = (Vec::new(), Vec::new());
@@ -359,7 +337,7 @@ fn translate(
         match end {
             Ok(end) => ends.push(end),
             Err(why) if *name == links.outputs[0] => return Err(why),
-            Err(why) => left_out.push(LeftOut { name: name.to_string(), why }),
+            Err(why) => left_out.push(UnreadableOutput { name: name.to_string(), why }),
         }
     }
     let (mut first, boxes) = match reader.suppression {
@@ -379,9 +357,9 @@ fn opset(model: &ModelProto) -> Result<i64> {
     let own = |d: &Option<String>| matches!(d.as_deref(), None | Some("" | "ai.onnx"));
     let version = model.opset_import.iter().filter(|o| own(&o.domain)).filter_map(|o| o.version).max();
     match version {
-        Some(v) if v >= OLDEST => Ok(v),
+        Some(v) if v >= MIN_OPSET => Ok(v),
         Some(v) => Err(Error::unsupported(format!("operators of version (opset) {v}"))
-            .hint(format!("opset {OLDEST} and later are read: onnx.version_converter brings files up to date"))),
+            .hint(format!("opset {MIN_OPSET} and later are read: onnx.version_converter brings files up to date"))),
         None => Err(Error::format("no version of the operators (opset) is named").hint("is it an ONNX classifier?")),
     }
 }

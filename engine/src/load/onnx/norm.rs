@@ -10,12 +10,12 @@ use crate::limits::ONNX_PRODUCT;
 use crate::tensor::{tensor, to_f64};
 use candle_core::{DType, Device, Tensor};
 
-/// BatchNormalization with the statistics of training.
+/// BatchNormalization with the training statistics.
 pub fn batch(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    // Before opset 14 the outputs told training from inference.
+    // Before opset 14 the number of outputs distinguished training from inference.
     if site.int("training_mode")?.unwrap_or(0) != 0 || (site.opset < 14 && site.named_outputs() > 1) {
         if let Value::Floats(c) = site.input(0) {
-            return Ok(vec![standardised(site, c)?]);
+            return Ok(vec![standardise_constant(site, c)?]);
         }
         return Err(Error::unsupported("batch normalisation in training mode")
             .hint("export the net for inference (`model.eval()`)"));
@@ -36,8 +36,8 @@ pub fn batch(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, op, &[x])?)])
 }
 
-/// A constant normalised by its own statistics, as exporters write weight standardisation.
-fn standardised(site: &Site<'_>, c: &Const) -> Result<Value> {
+/// A constant normalised by its own statistics, which is how exporters write weight standardisation.
+fn standardise_constant(site: &Site<'_>, c: &Const) -> Result<Value> {
     let eps = epsilon(site)?;
     let &[samples, channels, ..] = c.tensor.dims() else {
         return Err(Error::shape(format!("it normalises a constant of shape {:?}", c.tensor.dims())));
@@ -62,7 +62,7 @@ fn standardised(site: &Site<'_>, c: &Const) -> Result<Value> {
     Ok(Value::Floats(Const { name: site.name.clone(), tensor }))
 }
 
-/// An operation by channel over several maps that are treated alike.
+/// A channel-wise operation over several maps that are treated alike.
 fn channels_in_front(s: &mut Scope, site: &Site<'_>, x: Act, op: Op) -> Result<Vec<Value>> {
     let mut perm: Vec<usize> = (0..s.sample(x).len()).collect();
     if perm.len() < 2 {
@@ -74,14 +74,14 @@ fn channels_in_front(s: &mut Scope, site: &Site<'_>, x: Act, op: Op) -> Result<V
     Ok(vec![Value::Act(s.add(site, Op::Transpose(perm), &[y])?)])
 }
 
-/// InstanceNormalization: a group for each channel.
+/// InstanceNormalization: group normalisation with a group for each channel.
 pub fn instance(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = channels_first(s, site)?;
     let groups = s.sample(x)[1 - x.lead];
     group_norm(s, site, x, groups)
 }
 
-/// GroupNormalization; before opset 21 it has one scale a group.
+/// GroupNormalization; before opset 21 it has one scale for each group.
 pub fn group(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = channels_first(s, site)?;
     let groups = site.int("num_groups")?.ok_or_else(|| Error::format("attribute `num_groups` is missing"))?;
@@ -104,7 +104,7 @@ fn group_norm(s: &mut Scope, site: &Site<'_>, x: Act, groups: usize) -> Result<V
     if x.lead == 1 {
         return Ok(vec![Value::Act(s.add(site, Op::GroupNorm { groups, scale, shift, eps }, &[x])?)]);
     }
-    // Several maps: each group of each is a line that is normalised.
+    // Several maps: each group of each map is normalised as a row.
     let shape = s.sample(x);
     let values: usize = shape.iter().product();
     let lines = shape[0] * groups.max(1);
@@ -128,7 +128,7 @@ fn group_norm(s: &mut Scope, site: &Site<'_>, x: Act, groups: usize) -> Result<V
     Ok(vec![Value::Act(s.binary(&site.name, Binary::Add, scaled, shift)?)])
 }
 
-/// LayerNormalization over the axes from `axis` on.
+/// LayerNormalization over the axes from `axis`.
 pub fn layer(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let axis = s.axis(x, site.int("axis")?.unwrap_or(-1))?;
@@ -149,7 +149,7 @@ pub fn layer(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::LayerNorm { axis, scale, shift, eps }, &[x])?)])
 }
 
-/// RMSNormalization and SimplifiedLayerNormalization: x over the root of the mean of squares from `axis` on, times a scale.
+/// RMSNormalization and SimplifiedLayerNormalization: x divided by its root mean square over the axes from `axis`, times a scale.
 pub fn root_mean_square(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let axis = s.axis(x, site.int("axis")?.unwrap_or(-1))?;
@@ -166,7 +166,7 @@ pub fn root_mean_square(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.binary(&site.name, Binary::Mul, even, scale)?)])
 }
 
-/// MeanVarianceNormalization over axes: batch, rows and columns unless said.
+/// MeanVarianceNormalization over axes; by default batch, rows and columns.
 pub fn mean_variance(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let said = site.int_list("axes")?.unwrap_or_else(|| vec![0, 2, 3]);
@@ -207,7 +207,7 @@ pub fn local_response(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Reshape(shape), &[y])?)])
 }
 
-/// LpNormalization: x over its norm along an axis.
+/// LpNormalization: x divided by its norm along an axis.
 pub fn lp(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let axis = s.axis(x, site.int("axis")?.unwrap_or(-1))?;
@@ -219,14 +219,14 @@ pub fn lp(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         }
         p => return Err(Error::format(format!("attribute `p` is {p}; ONNX knows 1 and 2"))),
     };
-    // Zeros have no direction and stay zeros.
+    // A zero vector stays zero.
     let least = s.number(&format!("{}/least", site.name), f64::from(f32::MIN_POSITIVE))?;
     let name = s.free(&format!("{}/norm", site.name));
     let norm = s.binary(&name, Binary::Max, norm, least)?;
     Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Div), &[x, norm])?)])
 }
 
-/// Softmax and LogSoftmax; before opset 13 over all axes from `axis` on, as one.
+/// Softmax and LogSoftmax; before opset 13 over all axes from `axis` together.
 pub fn softmax(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let log = site.op == "LogSoftmax";
     let x = s.act(site, 0)?;
@@ -249,12 +249,12 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let keep = site.int("keepdims")?.unwrap_or(1) != 0;
     let mut axes = match listed {
         None if site.int("noop_with_empty_axes")?.unwrap_or(0) != 0 => {
-            return each(s, site, x);
+            return reduce_alone(s, site, x);
         }
-        // Of a single sample the batch is an axis of one.
+        // With a single sample, the batch is an axis of one entry.
         None if x.lead == 1 && s.batch != Some(1) => return Err(mixes("it reduces all axes, the batch too")),
         None => (0..s.rank(x) - x.lead).collect(),
-        // So it is where the list names it among others.
+        // Likewise where the list includes the batch among other axes.
         Some(list) if x.lead == 1 && s.of_one_sample() => {
             let all = list.iter().map(|a| s.axis_or_batch(x, *a)).collect::<Result<Vec<_>>>()?;
             if all.contains(&None) {
@@ -301,7 +301,7 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(y)])
 }
 
-/// The product over axes, entry by entry.
+/// The product over axes, factor by factor.
 fn product(s: &mut Scope, site: &Site<'_>, x: Act, axes: &[usize], keep: bool) -> Result<Act> {
     let shape = s.sample(x);
     let many: usize = axes.iter().map(|a| shape[*a]).product();
@@ -329,7 +329,7 @@ fn product(s: &mut Scope, site: &Site<'_>, x: Act, axes: &[usize], keep: bool) -
 }
 
 /// Each value as a reduction over itself alone.
-fn each(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Vec<Value>> {
+fn reduce_alone(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Vec<Value>> {
     let op = match site.op {
         "ReduceL1" | "ReduceL2" => Op::Activation(Activation::Abs),
         "ReduceSumSquare" => Op::Activation(Activation::Pow(2.0)),
@@ -339,7 +339,7 @@ fn each(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, op, &[x])?)])
 }
 
-/// m + ln(sum e^(x - m)), m the largest
+/// m + ln(sum e^(x - m)), where m is the maximum.
 fn log_sum_exp(s: &mut Scope, site: &Site<'_>, x: Act, axes: Vec<usize>, keep: bool) -> Result<Act> {
     let op = |reduction, keep| Op::Reduce { reduction, axes: axes.clone(), keep };
     let most = s.step(site, "most", op(Reduction::Max, true), &[x])?;

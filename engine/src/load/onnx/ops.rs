@@ -1,5 +1,6 @@
-//! The supported operators: one list, from which dispatch and the error about all others follow.
+//! The supported operators: one list, from which the dispatch and the error about unsupported ones follow.
 
+use super::operator::Translate;
 use super::scope::Scope;
 use super::site::Site;
 use super::value::Value;
@@ -9,10 +10,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Translates a node into graph nodes; returns the values of its outputs.
-pub type Translate = fn(&mut Scope, &Site<'_>) -> Result<Vec<Value>>;
-
-/// How an operator treats integers.
+/// How an operator treats integer inputs.
 #[derive(Clone, Copy)]
 enum Integers {
     /// It takes real numbers only.
@@ -23,7 +21,7 @@ enum Integers {
     Dequantised,
     /// It moves its first inputs, this many, independently of their values.
     Moved(usize),
-    /// The translation itself distinguishes kinds of input.
+    /// Its translation distinguishes the cases itself.
     Own,
 }
 
@@ -36,7 +34,7 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Abs", COUNT, pointwise::activation),
     ("Acos", Refused, pointwise::activation),
     ("Acosh", Refused, pointwise::activation),
-    ("Add", COUNT, pointwise::combined),
+    ("Add", COUNT, pointwise::reduce_inputs),
     ("AffineGrid", Refused, sampling::affine_grid),
     ("And", COUNT, choice::logic),
     ("ArgMax", Refused, ranking::extreme),
@@ -52,7 +50,7 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("BitwiseOr", COUNT, ints::elementwise),
     ("Cast", Own, ints::cast),
     ("CastLike", Own, ints::cast),
-    ("Ceil", Own, constants::mapped),
+    ("Ceil", Own, constants::map_constant),
     ("CenterCropPad", Moved(1), entries::center_crop_pad),
     ("Celu", Refused, pointwise::activation),
     ("Clip", Refused, pointwise::clip),
@@ -63,14 +61,14 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Conv", Refused, window::conv),
     ("ConvInteger", Refused, quantised::conv),
     ("ConvTranspose", Refused, window::conv_transpose),
-    ("Cos", Own, constants::mapped),
+    ("Cos", Own, constants::map_constant),
     ("Cosh", Refused, pointwise::activation),
-    ("CumSum", Own, constants::cumulated),
+    ("CumSum", Own, constants::cum_sum),
     ("DFT", Refused, spectra::dft),
     ("DeformConv", Refused, deform::conv),
     ("DepthToSpace", Refused, layout::depth_to_space),
     ("DequantizeLinear", Dequantised, quantised::dequantise),
-    ("Div", COUNT, pointwise::combined),
+    ("Div", COUNT, pointwise::reduce_inputs),
     ("Dropout", Own, pointwise::identity),
     ("DynamicQuantizeLinear", Refused, quantised::quantise_by_range),
     ("Einsum", Refused, einsum::einsum),
@@ -81,7 +79,7 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Exp", Refused, pointwise::activation),
     ("Expand", Moved(1), entries::expand),
     ("Flatten", Moved(1), layout::flatten),
-    ("Floor", Own, constants::mapped),
+    ("Floor", Own, constants::map_constant),
     ("GRU", Refused, recurrent::recurrent),
     ("Gather", Moved(1), entries::gather),
     ("GatherElements", Moved(1), indices::gather_elements),
@@ -90,8 +88,8 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Gemm", Refused, dense::gemm),
     ("GlobalAveragePool", Refused, window::global_average_pool),
     ("GlobalMaxPool", Refused, window::global_max_pool),
-    ("Greater", COUNT, choice::compared),
-    ("GreaterOrEqual", COUNT, choice::compared),
+    ("Greater", COUNT, choice::compare),
+    ("GreaterOrEqual", COUNT, choice::compare),
     ("GridSample", Refused, sampling::grid_sample),
     ("GroupNormalization", Refused, norm::group),
     ("HardSigmoid", Refused, pointwise::activation),
@@ -105,28 +103,28 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("LSTM", Refused, recurrent::recurrent),
     ("LayerNormalization", Refused, norm::layer),
     ("LeakyRelu", Refused, pointwise::activation),
-    ("Less", COUNT, choice::compared),
-    ("LessOrEqual", COUNT, choice::compared),
+    ("Less", COUNT, choice::compare),
+    ("LessOrEqual", COUNT, choice::compare),
     ("Log", Refused, pointwise::activation),
     ("LogSoftmax", Refused, norm::softmax),
     ("LpNormalization", Refused, norm::lp),
     ("LpPool", Refused, window::lp_pool),
     ("MatMul", Refused, dense::matmul),
     ("MatMulInteger", Refused, quantised::matmul),
-    ("Max", COUNT, pointwise::combined),
+    ("Max", COUNT, pointwise::reduce_inputs),
     ("MaxPool", Refused, window::max_pool),
-    ("Mean", Refused, pointwise::combined),
+    ("Mean", Refused, pointwise::reduce_inputs),
     ("MeanVarianceNormalization", Refused, norm::mean_variance),
-    ("Min", COUNT, pointwise::combined),
+    ("Min", COUNT, pointwise::reduce_inputs),
     ("Mish", Refused, pointwise::activation),
     ("Mod", COUNT, pointwise::remainder),
-    ("Mul", COUNT, pointwise::combined),
+    ("Mul", COUNT, pointwise::reduce_inputs),
     ("Neg", COUNT, pointwise::activation),
     ("NonZero", Own, ints::non_zero),
     ("Not", COUNT, choice::logic),
     ("OneHot", Refused, ranking::one_hot),
     ("Or", COUNT, choice::logic),
-    ("PRelu", Refused, pointwise::combined),
+    ("PRelu", Refused, pointwise::reduce_inputs),
     ("Pad", Moved(1), entries::pad),
     ("Pow", COUNT, pointwise::pow),
     ("QLinearConv", Refused, quantised::conv),
@@ -151,18 +149,18 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Resize", Refused, resize::resize),
     ("RoiAlign", Refused, regions::roi_align),
     ("RotaryEmbedding", Refused, rotary::rotary),
-    ("Round", Own, constants::mapped),
+    ("Round", Own, constants::map_constant),
     ("STFT", Refused, spectra::stft),
     ("Scatter", Refused, indices::scatter_elements),
     ("ScatterElements", Refused, indices::scatter_elements),
-    ("ScatterND", Own, constants::scattered),
+    ("ScatterND", Own, constants::scatter_nd_constant),
     ("Selu", Refused, pointwise::activation),
     ("Shape", Own, ints::shape),
     ("Shrink", Refused, pointwise::activation),
     ("Sigmoid", Refused, pointwise::activation),
-    ("Sign", Own, constants::mapped),
+    ("Sign", Own, constants::map_constant),
     ("SimplifiedLayerNormalization", Refused, norm::root_mean_square),
-    ("Sin", Own, constants::mapped),
+    ("Sin", Own, constants::map_constant),
     ("Sinh", Refused, pointwise::activation),
     ("Size", Own, ints::size),
     ("Slice", Moved(1), entries::slice),
@@ -173,8 +171,8 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Split", Moved(1), entries::split),
     ("Sqrt", Refused, pointwise::activation),
     ("Squeeze", Moved(1), layout::squeeze),
-    ("Sub", COUNT, pointwise::combined),
-    ("Sum", COUNT, pointwise::combined),
+    ("Sub", COUNT, pointwise::reduce_inputs),
+    ("Sum", COUNT, pointwise::reduce_inputs),
     ("Swish", Refused, pointwise::activation),
     ("Tan", Refused, pointwise::activation),
     ("Tanh", Refused, pointwise::activation),
@@ -185,14 +183,14 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Trilu", Own, ints::triangle),
     ("Unsqueeze", Moved(1), layout::unsqueeze),
     ("Upsample", Refused, resize::resize),
-    ("Where", Own, choice::choose),
-    ("Xor", COUNT, choice::either),
+    ("Where", Own, choice::where_select),
+    ("Xor", COUNT, choice::xor),
 ];
 
 /// The values of the node's outputs.
 ///
 /// # Errors
-/// Where the operator is not one of the list, or not in this form.
+/// Where the operator is not in the list, or not supported in this form.
 pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec<Value>> {
     if domain == "com.microsoft" {
         let known = fused::OPERATORS.iter().find(|(name, _)| *name == site.op);
@@ -210,7 +208,7 @@ pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec
             return f(s, site);
         }
         Dequantised if constant && site.inputs.first().is_some_and(whole) => return translate(s, site),
-        // Computed places in a table of integers are picked like those in any other.
+        // Computed indices into a table of integers are picked like those into any other.
         Moved(data) if site.inputs.first().is_some_and(whole) && (constant || !site.op.starts_with("Gather")) => {
             return fold::ints(site, *data, *translate);
         }
@@ -219,7 +217,7 @@ pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec
     if !constant {
         return translate(s, site);
     }
-    // Where the batch size is known it is a number like others.
+    // Where the batch size is known, it is an ordinary number.
     for input in &mut site.inputs {
         if let Value::Ints(v) = input {
             v.values.iter_mut().for_each(|d| *d = s.resolve(*d));
@@ -229,12 +227,12 @@ pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec
     let of_integers = match site.op {
         "ScatterElements" | "Scatter" => whole(site.input(0)),
         "OneHot" => whole(site.input(2)),
-        op => WHOLE.contains(&op),
+        op => INTEGER_OPERATORS.contains(&op),
     };
     if of_integers {
         return fold::whole(values);
     }
-    // The places of TopK, the second output.
+    // The second output of TopK, the indices.
     let (values, places) = match site.op {
         "TopK" => values.into_iter().enumerate().partition::<Vec<_>, _>(|(i, _)| *i == 0),
         _ => return Ok(values),
@@ -243,21 +241,21 @@ pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec
     Ok([bare(values), fold::whole(bare(places))?].concat())
 }
 
-/// The operators that make integers and truth values.
-const WHOLE: [&str; 11] =
+/// The operators that return integers or truth values.
+const INTEGER_OPERATORS: [&str; 11] =
     ["Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "IsNaN", "IsInf", "Not", "Xor", "ArgMax", "ArgMin"];
 
-/// Attention of ONNX itself.
+/// ONNX's own Attention.
 fn whole_attention(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     attention::attention(s, site, "")
 }
 
-/// Whether an operator is `Constant`, whose value its attributes hold.
+/// Whether an operator is `Constant`, whose value is in its attributes.
 pub fn is_constant(op: &str, domain: &str) -> bool {
     op == "Constant" && matches!(domain, "" | "ai.onnx")
 }
 
-/// The error for an operator that is not read.
+/// The error for an unsupported operator.
 pub fn unknown(op: &str, domain: &str, opset: i64) -> Error {
     let hint = if op == "Unique" {
         "its result's shape depends on the data: cut the file before it, so that it ends with the boxes and scores"

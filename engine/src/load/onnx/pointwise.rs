@@ -1,4 +1,4 @@
-//! Element-wise operators: activations with each opset's attributes, and functions of several inputs that broadcast.
+//! Element-wise operators: activations with each opset's attributes, and functions of several inputs with broadcasting.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::graph::op::{Activation, Binary, Elementary};
 
-/// Operators that are one of the graph's activations.
+/// Operators that are activations of the graph.
 pub fn activation(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let real = |name: &str, default: f64| Ok::<_, Error>(site.float(name)?.unwrap_or(default));
     let f = match site.op {
@@ -74,7 +74,7 @@ pub fn activation(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.activation(site, f, x)?)])
 }
 
-/// Clip, its bounds attributes (before opset 11) or inputs.
+/// Clip, with bounds in attributes (before opset 11) or inputs.
 pub fn clip(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     if site.opset >= 11 && [1, 2].iter().any(|i| matches!(site.input(*i), Value::Act(_))) {
@@ -91,7 +91,7 @@ pub fn clip(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     let (low, high) =
         if site.opset < 11 { (site.float("min")?, site.float("max")?) } else { (site.scalar(1)?, site.scalar(2)?) };
-    // The largest f32 is ONNX's way to say that there is no bound.
+    // In ONNX the largest f32 stands for no bound.
     let bound = |v: Option<f64>, none: f64| v.filter(|v| v.abs() < f64::from(f32::MAX)).unwrap_or(none);
     let op = match (bound(low, f64::NEG_INFINITY), bound(high, f64::INFINITY)) {
         (0.0, f64::INFINITY) => Op::Activation(Activation::Relu),
@@ -101,7 +101,7 @@ pub fn clip(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, op, &[x])?)])
 }
 
-/// Pow: of a constant exponent a function of one value, else of two.
+/// Pow: with a constant exponent a function of one value, else of two.
 pub fn pow(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if let (Value::Act(x), Value::Floats(_) | Value::Ints(_)) = (site.input(0), site.input(1))
         && let Ok(Some(p)) = site.scalar(1)
@@ -114,7 +114,7 @@ pub fn pow(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     two(s, site, Binary::Pow)
 }
 
-/// An operator of two inputs that is one of the graph's binary functions.
+/// An operator with two inputs that is a binary function of the graph.
 fn two(s: &mut Scope, site: &Site<'_>, f: Binary) -> Result<Vec<Value>> {
     let inputs = s.operands(site)?;
     let &[a, b] = inputs.as_slice() else { return Err(Error::format(format!("{} inputs", inputs.len()))) };
@@ -134,8 +134,8 @@ pub fn remainder(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.binary(&site.name, Binary::Sub, a, multiple)?)])
 }
 
-/// Operators of two or more inputs that are one of the graph's binary functions, chained where there are more.
-pub fn combined(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+/// Operators with two or more inputs that are a binary function of the graph, applied in sequence to more than two.
+pub fn reduce_inputs(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let f = match site.op {
         "Add" | "Sum" | "Mean" => Binary::Add,
         "Sub" => Binary::Sub,
@@ -178,7 +178,7 @@ fn named(s: &mut Scope, site: &Site<'_>, last: bool, part: &str, f: Binary, a: A
     s.binary(&name, f, a, b)
 }
 
-/// Identity and Dropout, and casts between real numbers: nodes that only carry a name.
+/// Identity, Dropout, and casts between real types: nodes that change no values.
 pub fn identity(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if site.op == "Dropout" && site.scalar(2)?.is_some_and(|training| training != 0.0) {
         return Err(

@@ -1,7 +1,7 @@
-//! Quantised nets, computed as onnxruntime computes them.
+//! Quantised nets, computed with onnxruntime's arithmetic.
 //!
-//! A quantised value is kept as the integer it is, in real numbers; sums of products of 8-bit integers are exact as long as
-//! they stay below 2^24. Gradients pass through the rounding ([`Activation::Quantise`]).
+//! A quantised value is kept as its integer, in f32; sums of products of 8-bit integers are exact while they stay below 2^24.
+//! Gradients pass through the rounding ([`Activation::Quantise`]).
 
 use super::scope::Scope;
 use super::site::Site;
@@ -12,7 +12,7 @@ use crate::graph::op::{Activation, Binary};
 use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
 
-/// A scale and a zero point, one number each or one for each entry of an axis.
+/// A scale and a zero point, one for all or one for each entry of an axis.
 struct Steps {
     scale: Vec<f64>,
     zero: Vec<f64>,
@@ -23,7 +23,7 @@ pub fn quantise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let [low, high] = bounds(site, 2)?;
     let steps = steps(site, 1, 2)?;
-    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), x, &steps, [low, high])?)])
+    Ok(vec![Value::Act(quantise_node(s, site, &site.name.clone(), x, &steps, [low, high])?)])
 }
 
 /// DequantizeLinear: (q - zero) scale.
@@ -45,16 +45,16 @@ pub fn dequantise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })]);
     }
     let x = s.act(site, 0)?;
-    let moved = shifted(s, site, x, &steps, 1)?;
-    let scale = column(s, site, "scale", &steps.scale, x, None)?;
+    let moved = less_zero_point(s, site, x, &steps, 1)?;
+    let scale = axis_constant(s, site, "scale", &steps.scale, x, None)?;
     Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[moved, scale])?)])
 }
 
-/// DynamicQuantizeLinear: 8 bits over the range of the value itself.
+/// DynamicQuantizeLinear: 8 bits over the range of the value.
 pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     use crate::graph::op::{Elementary, Reduction};
     let x = s.act(site, 0)?;
-    // Of several samples each has its own range, as if it came alone.
+    // Each sample has its own range, as in a batch of one.
     let axes: Vec<usize> = (0..s.sample(x).len()).collect();
     let extreme = |s: &mut Scope, x: Act| {
         s.step(site, "extreme", Op::Reduce { reduction: Reduction::Max, axes: axes.clone(), keep: false }, &[x])
@@ -69,7 +69,7 @@ pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let number = |s: &mut Scope, v: f64| s.number(&format!("{}/number", site.name), v);
     let levels = number(s, 255.0)?;
     let scale = s.step(site, "steps", Op::Binary(Binary::Div), &[range, levels])?;
-    // A value that is zero everywhere has a scale of one.
+    // A value that is zero everywhere has the scale one.
     let is_wide = function(s, Activation::Step(0.0), range)?;
     let one = number(s, 1.0)?;
     let flat = s.step(site, "flat", Op::Binary(Binary::Sub), &[one, is_wide])?;
@@ -86,12 +86,12 @@ pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(y), bare(scale), bare(zero)])
 }
 
-/// QLinearConv and ConvInteger: the convolution of integers; for the former, then the quantisation of its result.
+/// QLinearConv and ConvInteger: the convolution of integers, for the former with its result quantised.
 pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let integer = site.op == "ConvInteger";
     let (w, wz, xz) = if integer { (1, 3, 2) } else { (3, 5, 2) };
     let x = less_zero(s, site, 0, xz)?;
-    let weight = centred(s, site, w, &zeros(site, wz)?)?;
+    let weight = constant_less_zero(s, site, w, &zeros(site, wz)?)?;
     let bias = match (integer, site.input(8)) {
         (false, Value::Ints(b)) => Value::Floats(s.real(&format!("{}/bias", site.name), b)?),
         (false, Value::Floats(b)) => Value::Floats(b.clone()),
@@ -104,8 +104,8 @@ pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Ok(made);
     }
     let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a convolution makes one value")) };
-    let scales = products(site, 1, 4, Some(6))?;
-    requantised(s, site, sums, &scales, 1 - sums.lead.min(1), 7)
+    let scales = channel_scales(site, 1, 4, Some(6))?;
+    requantise(s, site, sums, &scales, 1 - sums.lead.min(1), 7)
 }
 
 /// The integers in input `i` less their zero point in input `zero`, which may be computed.
@@ -113,7 +113,7 @@ fn less_zero(s: &mut Scope, site: &Site<'_>, i: usize, zero: usize) -> Result<Ac
     let x = s.act(site, i)?;
     if let Value::Act(zero) = site.input(zero) {
         let zero = *zero;
-        // A number for each sample meets all of its axes.
+        // A zero point for each sample, which applies to all of its axes.
         return match s.sample(zero).is_empty() {
             true => s.step(site, "shifted", Op::Binary(Binary::Sub), &[x, zero]),
             false => {
@@ -122,7 +122,7 @@ fn less_zero(s: &mut Scope, site: &Site<'_>, i: usize, zero: usize) -> Result<Ac
             }
         };
     }
-    shifted(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, zero)? }, 1)
+    less_zero_point(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, zero)? }, 1)
 }
 
 /// QLinearMatMul and MatMulInteger.
@@ -133,9 +133,9 @@ pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let other = match site.input(b) {
         Value::Act(y) => {
             let y = *y;
-            Value::Act(shifted(s, site, y, &Steps { scale: vec![1.0], zero: zeros(site, bz)? }, 1)?)
+            Value::Act(less_zero_point(s, site, y, &Steps { scale: vec![1.0], zero: zeros(site, bz)? }, 1)?)
         }
-        _ => Value::Floats(centred_last(s, site, b, &zeros(site, bz)?)?),
+        _ => Value::Floats(constant_less_zero_last(s, site, b, &zeros(site, bz)?)?),
     };
     let name = if integer { site.name.clone() } else { s.free(&format!("{}/sums", site.name)) };
     let inner = site.acting("MatMul", &name, vec![Value::Act(x), other]);
@@ -144,19 +144,19 @@ pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Ok(made);
     }
     let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a product makes one value")) };
-    let scales = products(site, 1, 4, Some(6))?;
+    let scales = channel_scales(site, 1, 4, Some(6))?;
     let last = s.sample(sums).len() - 1;
-    requantised(s, site, sums, &scales, last, 7)
+    requantise(s, site, sums, &scales, last, 7)
 }
 
-/// com.microsoft's QGemm: sums of products and an integer bias, as the integers that stand for them where it names their
-/// scale, else as real numbers.
+/// com.microsoft's QGemm: products of integers with an integer bias; quantised where the node has an output scale, else as real
+/// numbers.
 pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if site.float("alpha")?.unwrap_or(1.0) != 1.0 {
         return Err(Error::unsupported("attribute `alpha` is not 1"));
     }
     let x = s.act(site, 0)?;
-    let x = shifted(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, 2)? }, 1)?;
+    let x = less_zero_point(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, 2)? }, 1)?;
     let first = site.int("transB")?.unwrap_or(0) != 0;
     let weight = Value::Floats(less(s, site, 3, &zeros(site, 5)?, first)?);
     let bias = match site.input(6) {
@@ -168,20 +168,19 @@ pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a product makes one value")) };
     let last = s.sample(sums).len() - 1;
     if site.has(7) {
-        return requantised(s, site, sums, &products(site, 1, 4, Some(7))?, last, 8);
+        return requantise(s, site, sums, &channel_scales(site, 1, 4, Some(7))?, last, 8);
     }
-    let scale = column(s, site, "scale", &products(site, 1, 4, None)?, sums, Some(last))?;
+    let scale = axis_constant(s, site, "scale", &channel_scales(site, 1, 4, None)?, sums, Some(last))?;
     Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[sums, scale])?)])
 }
 
-/// com.microsoft's operators over quantised values (QLinearAdd, QLinearMul, QLinearSigmoid, ..): dequantised, computed,
-/// quantised again.
+/// com.microsoft's operators over quantised values (QLinearAdd, QLinearMul, QLinearSigmoid, ..): dequantise, compute, quantise.
 pub fn pointwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let two = matches!(site.op, "QLinearAdd" | "QLinearMul");
     let real = |s: &mut Scope, i: usize| -> Result<Act> {
         let x = s.act(site, i)?;
         let steps = steps(site, i + 1, i + 2)?;
-        let moved = shifted(s, site, x, &steps, 1)?;
+        let moved = less_zero_point(s, site, x, &steps, 1)?;
         let scale = s.number(&format!("{}/scale", site.name), steps.scale[0])?;
         s.step(site, "real", Op::Binary(Binary::Mul), &[moved, scale])
     };
@@ -208,16 +207,16 @@ pub fn pointwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     };
     let steps = steps(site, at, at + 1)?;
     let limits = bounds(site, at + 1)?;
-    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), y, &steps, limits)?)])
+    Ok(vec![Value::Act(quantise_node(s, site, &site.name.clone(), y, &steps, limits)?)])
 }
 
-/// QLinearConcat: each part dequantised, joined, quantised again.
+/// QLinearConcat: dequantises the parts, concatenates, quantises.
 pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut parts = Vec::new();
     for i in (2..site.inputs.len()).step_by(3) {
         let x = s.act(site, i)?;
         let steps = steps(site, i + 1, i + 2)?;
-        let moved = shifted(s, site, x, &steps, 1)?;
+        let moved = less_zero_point(s, site, x, &steps, 1)?;
         let scale = s.number(&format!("{}/scale", site.name), steps.scale[0])?;
         parts.push(Value::Act(s.step(site, "real", Op::Binary(Binary::Mul), &[moved, scale])?));
     }
@@ -225,11 +224,11 @@ pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let made = super::layout::concat(s, &site.acting("Concat", &name, parts))?;
     let [Value::Act(y)] = made[..] else { return Err(Error::internal("a concatenation makes one value")) };
     let (steps, limits) = (steps(site, 0, 1)?, bounds(site, 1)?);
-    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), y, &steps, limits)?)])
+    Ok(vec![Value::Act(quantise_node(s, site, &site.name.clone(), y, &steps, limits)?)])
 }
 
-/// Sums of products of integers as the integers that stand for them.
-fn requantised(
+/// Quantises sums of products of integers.
+fn requantise(
     s: &mut Scope,
     site: &Site<'_>,
     sums: Act,
@@ -238,14 +237,21 @@ fn requantised(
     zero: usize,
 ) -> Result<Vec<Value>> {
     let limits = bounds(site, zero)?;
-    let scale = column(s, site, "scale", scales, sums, Some(axis))?;
+    let scale = axis_constant(s, site, "scale", scales, sums, Some(axis))?;
     let scaled = s.step(site, "scaled", Op::Binary(Binary::Mul), &[sums, scale])?;
     let steps = Steps { scale: vec![1.0], zero: zeros(site, zero)? };
-    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), scaled, &steps, limits)?)])
+    Ok(vec![Value::Act(quantise_node(s, site, &site.name.clone(), scaled, &steps, limits)?)])
 }
 
 /// clip(round(x / scale) + zero) as node `name`.
-fn rounded(s: &mut Scope, site: &Site<'_>, name: &str, x: Act, steps: &Steps, [low, high]: [f64; 2]) -> Result<Act> {
+fn quantise_node(
+    s: &mut Scope,
+    site: &Site<'_>,
+    name: &str,
+    x: Act,
+    steps: &Steps,
+    [low, high]: [f64; 2],
+) -> Result<Act> {
     let quantise = |scale, zero| Op::Activation(Activation::Quantise { scale, zero, low, high, rounds: true });
     if let ([scale], [zero]) = (&steps.scale[..], &steps.zero[..]) {
         return s.push(name, quantise(*scale, *zero), &[x]);
@@ -253,26 +259,33 @@ fn rounded(s: &mut Scope, site: &Site<'_>, name: &str, x: Act, steps: &Steps, [l
     if steps.zero.iter().any(|z| *z != steps.zero[0]) {
         return Err(Error::unsupported("a zero point for each channel of a computed value"));
     }
-    let scale = column(s, site, "scale", &steps.scale, x, None)?;
+    let scale = axis_constant(s, site, "scale", &steps.scale, x, None)?;
     let divided = s.step(site, "divided", Op::Binary(Binary::Div), &[x, scale])?;
     s.push(name, quantise(1.0, steps.zero[0]), &[divided])
 }
 
 /// A value less its zero point.
-fn shifted(s: &mut Scope, site: &Site<'_>, x: Act, steps: &Steps, least: usize) -> Result<Act> {
+fn less_zero_point(s: &mut Scope, site: &Site<'_>, x: Act, steps: &Steps, least: usize) -> Result<Act> {
     if steps.zero.len() < least || steps.zero.iter().all(|z| *z == 0.0) {
         return Ok(x);
     }
-    let zero = column(s, site, "zero", &steps.zero, x, None)?;
+    let zero = axis_constant(s, site, "zero", &steps.zero, x, None)?;
     s.step(site, "shifted", Op::Binary(Binary::Sub), &[x, zero])
 }
 
-/// Numbers along an axis of `x`, the node's own unless another is said; one number for all where there is but one.
-fn column(s: &mut Scope, site: &Site<'_>, part: &str, values: &[f64], x: Act, axis: Option<usize>) -> Result<Act> {
+/// A constant along an axis of `x`, by default the node's axis; a single number applies to all entries.
+fn axis_constant(
+    s: &mut Scope,
+    site: &Site<'_>,
+    part: &str,
+    values: &[f64],
+    x: Act,
+    axis: Option<usize>,
+) -> Result<Act> {
     let rank = s.sample(x).len();
     let axis = match axis {
         Some(axis) => axis,
-        None => spot(s, site, x)?,
+        None => scale_axis(s, site, x)?,
     };
     let mut dims = vec![1; rank];
     match values.len() {
@@ -285,8 +298,8 @@ fn column(s: &mut Scope, site: &Site<'_>, part: &str, values: &[f64], x: Act, ax
     s.constant(&Const { name: format!("{}/{part}", site.name), tensor })
 }
 
-/// The axis of a sample along which scales differ.
-fn spot(s: &Scope, site: &Site<'_>, x: Act) -> Result<usize> {
+/// The axis of a sample along which scales vary.
+fn scale_axis(s: &Scope, site: &Site<'_>, x: Act) -> Result<usize> {
     Ok(s.axis_or_batch(x, site.int("axis")?.unwrap_or(1)).ok().flatten().unwrap_or(0))
 }
 
@@ -300,7 +313,7 @@ fn along(site: &Site<'_>, dims: &[usize], steps: &Steps) -> Result<usize> {
     at.ok_or_else(|| Error::shape(format!("{} scales along axis {said} of {dims:?}", steps.scale.len())))
 }
 
-/// The scale in input `i` and the zero point in input `j`, as many as there are of the former.
+/// The scale in input `i` and the zero points in input `j`, one for each scale.
 fn steps(site: &Site<'_>, i: usize, j: usize) -> Result<Steps> {
     let scale = to_f64(&site.floats(i)?.tensor)?;
     if scale.is_empty() || scale.iter().any(|v| !v.is_finite() || *v <= 0.0) {
@@ -314,7 +327,7 @@ fn steps(site: &Site<'_>, i: usize, j: usize) -> Result<Steps> {
     Ok(Steps { scale, zero })
 }
 
-/// The zero points in input `i`; zero where there are none.
+/// The zero points in input `i`; zeros where it is missing.
 fn zeros(site: &Site<'_>, i: usize) -> Result<Vec<f64>> {
     match site.input(i) {
         Value::Absent => Ok(vec![0.0]),
@@ -324,7 +337,7 @@ fn zeros(site: &Site<'_>, i: usize) -> Result<Vec<f64>> {
     }
 }
 
-/// The smallest and largest integer of the type of the zero point in input `i`, unsigned 8 bits where there is none.
+/// The range of the integer type of the zero point in input `i`; unsigned 8 bits where it is missing.
 fn bounds(site: &Site<'_>, i: usize) -> Result<[f64; 2]> {
     match site.range(i) {
         Some(range) => Ok(range),
@@ -334,23 +347,23 @@ fn bounds(site: &Site<'_>, i: usize) -> Result<[f64; 2]> {
     }
 }
 
-/// x scale times w scale over y scale, where there is one, for each channel.
-fn products(site: &Site<'_>, x: usize, w: usize, y: Option<usize>) -> Result<Vec<f64>> {
+/// The scale of x times that of w, divided by that of y where there is one, for each channel.
+fn channel_scales(site: &Site<'_>, x: usize, w: usize, y: Option<usize>) -> Result<Vec<f64>> {
     let one = |i: usize| -> Result<f64> {
         to_f64(&site.floats(i)?.tensor)?.first().copied().ok_or_else(|| Error::format(format!("input {i} is empty")))
     };
-    // In f32, as onnxruntime multiplies them.
+    // In f32, as in onnxruntime.
     let (x, y) = (one(x)? as f32, y.map_or(Ok(1.0), one)? as f32);
     Ok(to_f64(&site.floats(w)?.tensor)?.into_iter().map(|w| f64::from(x * w as f32 / y)).collect())
 }
 
 /// The integers in input `i` less their zero points, along the first axis.
-fn centred(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64]) -> Result<Const> {
+fn constant_less_zero(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64]) -> Result<Const> {
     less(s, site, i, zero, true)
 }
 
 /// The same along the last axis.
-fn centred_last(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64]) -> Result<Const> {
+fn constant_less_zero_last(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64]) -> Result<Const> {
     less(s, site, i, zero, false)
 }
 

@@ -1,4 +1,4 @@
-//! Operators that order entries: TopK, ArgMax, ArgMin, Hardmax, and OneHot.
+//! Operators that rank entries: TopK, ArgMax, ArgMin, Hardmax; and OneHot.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -8,7 +8,7 @@ use crate::graph::Op;
 use crate::graph::op::{Activation, Binary};
 use candle_core::{Device, Tensor};
 
-/// TopK: the largest or smallest entries of an axis, and where they are.
+/// TopK: the largest or smallest entries of an axis, and their indices.
 pub fn top_k(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let k = if site.opset >= 10 { site.scalar(1)?.map(|k| k as i64) } else { site.int("k")? };
@@ -24,7 +24,7 @@ pub fn top_k(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(values), indices])
 }
 
-/// ArgMax and ArgMin: where the largest or smallest entry of an axis is.
+/// ArgMax and ArgMin: the index of the largest or smallest entry of an axis.
 pub fn extreme(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let last = site.int("select_last_index")?.unwrap_or(0) != 0;
     let mut x = s.act(site, 0)?;
@@ -35,7 +35,7 @@ pub fn extreme(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let axis = s.axis(x, said)?;
     let order = Op::Order { axis, k: 1, largest: site.op == "ArgMax", indices: true };
     if last {
-        // The first of equals from behind is the last.
+        // The first of equal entries from the end is the last.
         let n = s.sample(x)[axis];
         let turned = s.step(site, "turned", Op::Select { axis, index: (0..n).rev().collect() }, &[x])?;
         let place = s.step(site, "from behind", order, &[turned])?;
@@ -69,11 +69,11 @@ pub fn hard_max(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Identity, &[marked])?)])
 }
 
-/// OneHot: one of two values along a new axis, by whether an index is its place.
+/// OneHot: `on` along a new axis where the position is the index, else `off`.
 pub fn one_hot(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let index = s.act(site, 0)?;
     let depth = site.scalar(1)?.filter(|d| (1.0..1e6).contains(d)).map(|d| d as usize);
-    let depth = depth.ok_or_else(|| Error::format("its depth is missing or beyond reason"))?;
+    let depth = depth.ok_or_else(|| Error::format("its depth is missing or too large"))?;
     let values = match site.input(2) {
         Value::Floats(c) => crate::tensor::to_f64(&c.tensor)?,
         Value::Ints(v) => v.known()?.into_iter().map(|v| v as f64).collect(),
@@ -94,7 +94,7 @@ pub fn one_hot(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Identity, &[marked])?)])
 }
 
-/// `on` along `axis` where the place is the index, else `off`; the index has one entry there.
+/// `on` along `axis` where the position is the index, else `off`; the index has one entry along that axis.
 pub(super) fn marks(
     s: &mut Scope,
     site: &Site<'_>,

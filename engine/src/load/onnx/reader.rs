@@ -1,4 +1,4 @@
-//! Translates a file node by node; keeps the value that each of the file's names stands for so far.
+//! Translates a file node by node, with the value of each of the file's names so far.
 
 use super::external::Folder;
 use super::integers::Integers;
@@ -13,8 +13,8 @@ use crate::limits::ONNX_FOLDED;
 use rten_onnx::onnx::{DataType, TensorProto};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The bytes that a node's own results take; an operator that only rearranges other values takes none.
-fn taken(op: &str, values: &[Value]) -> u64 {
+/// The bytes of a node's own results; an operator that only rearranges other values has none.
+fn result_bytes(op: &str, values: &[Value]) -> u64 {
     let shows = ["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "CastLike", "Dropout"].contains(&op);
     let bytes = |value: &Value| match value {
         Value::Floats(_) if shows => 0,
@@ -25,26 +25,26 @@ fn taken(op: &str, values: &[Value]) -> u64 {
     values.iter().map(|v| bytes(v) as u64).sum()
 }
 
-/// The graph so far and what the file's names stand for.
+/// The graph so far and the values of the file's names.
 pub struct Reader<'a> {
     pub(super) scope: Scope,
     pub(super) folder: Folder,
     pub(super) values: BTreeMap<&'a str, Value>,
-    /// The initialisers of branches and loops' bodies.
+    /// The initialisers of branches and loop bodies.
     pub(super) inner: BTreeMap<&'a str, &'a TensorProto>,
-    /// The types of constants' values.
+    /// The element types of constants.
     pub(super) kinds: BTreeMap<&'a str, DataType>,
     /// Which computed values are integers.
     pub(super) integers: Integers,
-    /// Nodes of branches and loops' bodies translated so far.
+    /// The number of nodes of branches and loop bodies translated so far.
     pub(super) steps: usize,
-    /// Bytes of the computed constants that nothing but constants has been computed from.
+    /// The bytes of those computed constants from which only constants were computed.
     pub(super) computed: BTreeMap<&'a str, u64>,
-    /// Bytes of the constants computed so far.
+    /// The bytes of all constants computed so far.
     pub(super) folded: u64,
-    /// Where the graph ends before the file does.
+    /// The suppression, where it ends the graph before the file ends.
     pub(super) suppression: Option<Suppression>,
-    /// What lies behind that end, by name.
+    /// The names of values behind that end.
     pub(super) behind: BTreeSet<&'a str>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
             }
             vec![self.constant(&site)?]
         } else if matches!(site.op, "If" | "Loop") && matches!(domain, "" | "ai.onnx") {
-            self.controlled(links, &site, opset)?
+            self.control_flow(links, &site, opset)?
         } else {
             if site.op == "ConstantOfShape"
                 && let Some(tensor) = site.tensor("value")?
@@ -90,10 +90,10 @@ impl<'a> Reader<'a> {
             ops::translate(&mut self.scope, &mut site, domain)?
         };
         self.integers.note(&site, &values)?;
-        let bytes = taken(site.op, &values);
+        let bytes = result_bytes(site.op, &values);
         self.folded = self.folded.saturating_add(bytes);
         ONNX_FOLDED.check(self.folded)?;
-        // What only shows a constant anew holds on to it.
+        // An operator that only shows a constant in another form keeps its memory alive.
         if bytes == 0 || values.iter().any(|v| matches!(v, Value::Act(_))) {
             for name in &node.input {
                 self.computed.remove(name.as_str());
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Drops the constants whose last reader is `node` and from which only constants were computed.
-    pub(super) fn leave(&mut self, node: &'a rten_onnx::onnx::NodeProto, readers: &mut BTreeMap<&str, usize>) {
+    pub(super) fn drop_constants(&mut self, node: &'a rten_onnx::onnx::NodeProto, readers: &mut BTreeMap<&str, usize>) {
         for name in links::reads(node) {
             let Some(left) = readers.get_mut(name) else { continue };
             *left -= 1;
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What a node's input stands for; initialisers are decoded when they are first asked for.
+    /// The value of a node's input; initialisers are decoded at their first use.
     pub(super) fn value(&mut self, links: &Links<'a>, name: &'a str) -> Result<Value> {
         if name.is_empty() {
             return Ok(Value::Absent);

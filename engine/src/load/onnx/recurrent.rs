@@ -1,4 +1,4 @@
-//! LSTM, GRU and RNN, unrolled: each step becomes nodes of its own, so that signals pass back through time like through layers.
+//! LSTM, GRU and RNN, unrolled: the nodes of each time step are separate, so that signals pass back through time as through layers.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -9,14 +9,14 @@ use crate::graph::{Op, ParamId};
 use crate::limits::ONNX_STEPS;
 use candle_core::Tensor;
 
-/// One direction's parameters.
+/// The parameters of one direction.
 struct Cell {
     hidden: usize,
     input: ParamId,
     input_bias: Option<ParamId>,
     back: ParamId,
     back_bias: Option<ParamId>,
-    /// The rows of the candidate state alone, where the reset gate goes before them.
+    /// The weights of the candidate state, where the reset gate is applied before them.
     candidate: Option<(ParamId, ParamId)>,
 }
 
@@ -99,13 +99,13 @@ pub fn recurrent(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         last = turned(s, last)?;
         memory = memory.map(|m| turned(s, m)).transpose()?;
     }
-    // With y named by the file's first output; the others by theirs.
+    // y is named by the file's first output, the others by theirs.
     let mut outputs = vec![Value::Act(s.add(site, Op::Identity, &[y])?), Value::Act(last)];
     outputs.extend(memory.map(Value::Act));
     Ok(outputs)
 }
 
-/// An error where the layer clips, has peepholes or couples its gates, which no common framework exports.
+/// An error where the layer clips, has peepholes or couples its gates, which common frameworks do not export.
 fn plain(site: &Site<'_>) -> Result<()> {
     site.only("input_forget", 0)?;
     if site.float("clip")?.is_some_and(|c| c != 0.0) || site.has(7) {
@@ -114,7 +114,7 @@ fn plain(site: &Site<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The activations that the file names, or the usual ones.
+/// The activations that the file names, or the default ones.
 fn activations(site: &Site<'_>, usual: &[&str]) -> Result<Vec<String>> {
     let said = site.text_list("activations")?.unwrap_or_default();
     Ok(if said.is_empty() { usual.iter().map(|s| s.to_string()).collect() } else { said })
@@ -132,7 +132,7 @@ fn cell(s: &mut Scope, site: &Site<'_>, d: usize) -> Result<Cell> {
     };
     let said = activations(site, usual)?;
     let own = &said[d * usual.len().min(said.len())..];
-    // One set stands for both directions.
+    // One list is for both directions.
     let own = if own.is_empty() { &said[..] } else { own };
     let own = own.get(..usual.len()).unwrap_or(own);
     let fits = own.iter().map(String::as_str).eq(usual.iter().copied())
@@ -173,7 +173,7 @@ fn cell(s: &mut Scope, site: &Site<'_>, d: usize) -> Result<Cell> {
     Ok(Cell { hidden, input, input_bias, back, back_bias, candidate })
 }
 
-/// One step: the next state, and of an LSTM the next memory.
+/// One time step: the next state, and of an LSTM the next cell state.
 fn step(
     s: &mut Scope,
     site: &Site<'_>,

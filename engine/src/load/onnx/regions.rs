@@ -1,4 +1,4 @@
-//! Linear functions between feature maps and their regions: RoiAlign of known regions, and Col2Im.
+//! Linear functions between feature maps and their regions: RoiAlign with known regions, and Col2Im.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -10,7 +10,7 @@ use crate::limits::ONNX_COMPUTED;
 use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
 
-/// RoiAlign over known regions of a single sample: averages of bilinear samples, a linear map of rows and columns.
+/// RoiAlign over known regions of a single sample: averages of bilinear samples, a linear map of the positions.
 pub fn roi_align(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let hint = "regions that are known while reading are pooled: cut the file before its region proposals";
     let (Value::Floats(rois), Value::Ints(batch)) = (site.input(1), site.input(2)) else {
@@ -45,7 +45,7 @@ pub fn roi_align(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut matrix = vec![0.0f64; regions * rows * columns * plane];
     for (r, corners) in boxes.chunks_exact(4).enumerate() {
         let shift: f32 = if half { 0.5 } else { 0.0 };
-        // In f32, as others compute: how many samples a bin takes is rounded up from it.
+        // In f32, as in other implementations: the number of samples per bin is rounded up from it.
         let [x1, y1, x2, y2] = [0, 1, 2, 3].map(|i| f64::from(corners[i] as f32 * scale as f32 - shift));
         let [mut h, mut w] = [y2 - y1, x2 - x1].map(|side| f64::from(side as f32));
         if !half {
@@ -60,8 +60,8 @@ pub fn roi_align(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
                 let y = y1 + bin_h * ((cell / columns) as f64 + ((k / nw) as f64 + 0.5) / nh as f64);
                 let x = x1 + bin_w * ((cell % columns) as f64 + ((k % nw) as f64 + 0.5) / nw as f64);
                 let share = 1.0 / (nh * nw).max(1) as f64;
-                for (row, down) in between(y, height) {
-                    for (column, across) in between(x, width) {
+                for (row, down) in linear_weights(y, height) {
+                    for (column, across) in linear_weights(x, width) {
                         line[row * width + column] += share * down * across;
                     }
                 }
@@ -78,8 +78,8 @@ pub fn roi_align(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(Act { id, lead: 0 })])
 }
 
-/// The entries around a place of an axis and their weights; none beyond the map.
-fn between(at: f64, n: usize) -> Vec<(usize, f64)> {
+/// The entries around a position on an axis with their weights; none beyond the map.
+fn linear_weights(at: f64, n: usize) -> Vec<(usize, f64)> {
     if at < -1.0 || at > n as f64 {
         return Vec::new();
     }
@@ -92,7 +92,7 @@ fn between(at: f64, n: usize) -> Vec<(usize, f64)> {
     vec![(low, 1.0 - part), (low + 1, part)]
 }
 
-/// Col2Im: blocks summed where they overlap, a transposed convolution with a kernel for each place of a block.
+/// Col2Im: sums overlapping blocks, by a transposed convolution with a kernel for each position in a block.
 pub fn from_columns(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.batched(site, 0)?;
     let x = s.of_one(site, x)?;
@@ -122,12 +122,12 @@ pub fn from_columns(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let tensor = Tensor::from_vec(own, (values, 1, kernel[0], kernel[1]), &Device::Cpu)?;
     let weight = s.param(&Const { name: format!("{}/places", site.name), tensor })?;
     let map = s.step(site, "map", Op::Reshape(vec![values, rows, columns]), &[x])?;
-    // What the last window does not reach is filled up behind.
+    // The part that the last window does not reach is padded at the end.
     let reach = |a: usize, n: usize, size: i64, around: usize| {
         (size as usize + around).saturating_sub((n - 1) * window.stride[a] + window.span()[a])
     };
     let extra = [reach(0, rows, height, pads[0] + pads[2]), reach(1, columns, width, pads[1] + pads[3])];
-    // Each channel's places are summed: one group a channel.
+    // The positions of each channel are summed: one group per channel.
     let conv = Conv { weight, bias: None, window, groups: channels };
     Ok(vec![Value::Act(s.add(site, Op::ConvTranspose2d(conv, extra), &[map])?)])
 }

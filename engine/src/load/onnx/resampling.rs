@@ -1,5 +1,5 @@
-//! Resizing by a kernel wider than two entries: cubic interpolation, and linear or cubic with the kernel stretched where a map
-//! is reduced (antialiasing). Along each axis it is a linear map.
+//! Resizing with a kernel of more than two taps: cubic interpolation, and linear or cubic with the kernel widened for reduction
+//! (antialiasing). Along each axis it is a linear map.
 
 use super::resize::{Axis, Grid};
 use super::scope::Scope;
@@ -10,19 +10,19 @@ use crate::graph::Op;
 use crate::graph::op::Alignment;
 use candle_core::{Device, Tensor};
 
-/// The kernel and what happens at the borders.
+/// The kernel and its behaviour at borders.
 #[derive(Clone, Copy)]
 pub struct Kernel {
-    /// The number of a cubic kernel; `None` of a linear one.
+    /// The coefficient a of a cubic kernel; `None` for a linear one.
     pub cubic: Option<f64>,
-    /// Whether the kernel grows where the map shrinks.
+    /// Whether the kernel is widened where the map is reduced.
     pub antialias: bool,
-    /// Whether what lies outside has no weight; else the border is repeated.
+    /// Whether entries outside have no weight; else the border is repeated.
     pub exclude: bool,
 }
 
 impl Kernel {
-    /// The weight at a distance.
+    /// The weight at a distance, in entries.
     fn at(&self, d: f64) -> f64 {
         let d = d.abs();
         match self.cubic {
@@ -33,7 +33,7 @@ impl Kernel {
         }
     }
 
-    /// Weights of the entries of an axis for each of its new places, row by row.
+    /// The weights of an axis's entries for each output position, row by row.
     fn matrix(&self, axis: &Axis, grid: Grid) -> Result<Tensor> {
         let (from, to) = (axis.from, axis.to);
         let scale = f64::from(axis.scale);
@@ -63,7 +63,7 @@ impl Kernel {
     }
 }
 
-/// The place in the input of entry `i` of the output.
+/// The input position of output position `i`.
 fn place(i: f64, axis: &Axis, grid: Grid) -> f64 {
     let (scale, n, m) = (f64::from(axis.scale), axis.from as f64, axis.to as f64);
     match grid {
@@ -77,7 +77,7 @@ fn place(i: f64, axis: &Axis, grid: Grid) -> f64 {
     }
 }
 
-/// The axes resized one after another.
+/// Resizes one axis after another.
 pub fn resample(
     s: &mut Scope,
     site: &Site<'_>,

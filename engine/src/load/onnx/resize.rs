@@ -1,5 +1,5 @@
-//! Resize and Upsample. Where onnxruntime's f32 arithmetic and PyTorch's decide otherwise (sizes that a scale almost reaches,
-//! nearest pixels that lie half way), a file that PyTorch wrote gets PyTorch's answer and every other onnxruntime's.
+//! Resize and Upsample. Where onnxruntime's f32 arithmetic and PyTorch's differ (sizes that a scale nearly reaches, nearest pixels
+//! half way between two), a file written by PyTorch is computed as in PyTorch and every other as in onnxruntime.
 
 use super::resampling::{Kernel, resample};
 use super::scope::Scope;
@@ -11,34 +11,34 @@ use crate::graph::op::{Alignment, Sampling};
 use crate::kernels::resize::Geometry;
 use std::sync::Arc;
 
-/// The most entries of a resized axis.
-const MOST: f64 = 65536.0;
+/// How many entries a resized axis may have.
+const MAX_RESIZED_ENTRIES: f64 = 65536.0;
 
-/// An axis of a sample that is resized.
+/// An axis of a sample to be resized.
 #[derive(Clone, Copy)]
 pub struct Axis {
-    /// Which one.
+    /// Its index.
     pub at: usize,
-    /// Its entries.
+    /// Its size before.
     pub from: usize,
-    /// Its entries afterwards.
+    /// Its size afterwards.
     pub to: usize,
-    /// Output size over input size, as the file says it or as the sizes give it.
+    /// Output size over input size, from the file or from the sizes.
     ratio: f64,
-    /// The same as onnxruntime keeps it.
+    /// The same as onnxruntime stores it.
     pub scale: f32,
-    /// What PyTorch multiplies output positions by.
+    /// The factor by which PyTorch multiplies output positions.
     inverse: f32,
 }
 
-/// How a file relates positions before and after.
+/// How a file maps output positions to input positions.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Grid {
-    /// As the graph does.
+    /// By one of the graph's alignments.
     Own(Alignment),
-    /// Half a pixel, but the first where there is only one.
+    /// Half-pixel centres; position 0 where the output has one entry.
     HalfPixelOrFirst,
-    /// (i + 1/2) / scale
+    /// (i + 1/2) / scale.
     HalfPixelForNearest,
 }
 
@@ -51,7 +51,7 @@ pub fn resize(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let grid = match site.text("coordinate_transformation_mode")?.as_deref() {
         None | Some("") if old => Grid::Own(Alignment::Asymmetric),
         None | Some("" | "half_pixel") => Grid::Own(Alignment::HalfPixel),
-        // PyTorch's own resizing knows no exception for a single pixel.
+        // PyTorch's own resizing has no exception for a single pixel.
         Some("pytorch_half_pixel") if s.torch => Grid::Own(Alignment::HalfPixel),
         Some("pytorch_half_pixel") => Grid::HalfPixelOrFirst,
         Some("half_pixel_symmetric") => Grid::Own(Alignment::Symmetric),
@@ -128,12 +128,12 @@ fn axes(s: &Scope, site: &Site<'_>, x: Act) -> Result<Vec<Axis>> {
     Ok(axes)
 }
 
-/// An axis of `from` entries times `scale`: the size is what the product in f32 reaches, in PyTorch the product in f64 of
-/// the decimal number that was written.
+/// An axis of `from` entries times `scale`. The size is the product in f32, rounded down; for PyTorch the product in f64 with the
+/// decimal number that was written.
 fn scaled(torch: bool, at: usize, from: usize, scale: f32) -> Result<Axis> {
     let text = scale.to_string();
     let decimal: f64 = text.parse().unwrap_or(f64::from(scale));
-    // More digits come from a quotient of sizes, of which f32 keeps only so many.
+    // A number with more digits comes from a quotient of sizes, rounded to f32.
     let written = text.chars().filter(char::is_ascii_digit).count() <= 6;
     let to = if torch && written { from as f64 * decimal } else { f64::from(from as f32 * scale) };
     let to = whole(to.floor())?;
@@ -141,11 +141,11 @@ fn scaled(torch: bool, at: usize, from: usize, scale: f32) -> Result<Axis> {
 }
 
 fn whole(to: f64) -> Result<usize> {
-    let fits = (1.0..=MOST).contains(&to);
+    let fits = (1.0..=MAX_RESIZED_ENTRIES).contains(&to);
     fits.then_some(to as usize).ok_or_else(|| Error::format(format!("it resizes an axis to {to} entries")))
 }
 
-/// The one scale that `keep_aspect_ratio_policy` makes of several.
+/// The common scale by `keep_aspect_ratio_policy`.
 fn one_scale(site: &Site<'_>, axes: &mut [Axis]) -> Result<()> {
     let scales = axes.iter().map(|a| a.scale);
     let policy = site.text("keep_aspect_ratio_policy")?;
@@ -163,7 +163,7 @@ fn one_scale(site: &Site<'_>, axes: &mut [Axis]) -> Result<()> {
     Ok(())
 }
 
-/// The graph's own operation where it picks the same pixels, else chosen entries of each axis.
+/// The graph's own operation where it picks the same pixels, else a selection of entries of each axis.
 fn nearest(s: &mut Scope, site: &Site<'_>, x: Act, axes: &[Axis], grid: Grid, rounding: &str) -> Result<Vec<Value>> {
     let wanted = axes.iter().map(|a| picks(s.torch, a, grid, rounding)).collect::<Result<Vec<_>>>()?;
     if let (Grid::Own(alignment), Some(op)) = (grid, plane(&s.sample(x), axes, grid, Sampling::Nearest)) {
@@ -185,7 +185,7 @@ fn nearest(s: &mut Scope, site: &Site<'_>, x: Act, axes: &[Axis], grid: Grid, ro
     super::entries::select(s, site, x, chosen)
 }
 
-/// A resize of rows and columns, where nothing else is resized; `None` of any other.
+/// A resize of rows and columns only; `None` where other axes are resized, too.
 fn plane(shape: &[usize], axes: &[Axis], grid: Grid, sampling: Sampling) -> Option<Op> {
     let (&[_, height, width], Grid::Own(alignment)) = (shape, grid) else { return None };
     let (mut size, mut scale) = ([height, width], [1.0; 2]);
@@ -196,7 +196,7 @@ fn plane(shape: &[usize], axes: &[Axis], grid: Grid, sampling: Sampling) -> Opti
     (!axes.is_empty()).then_some(Op::Resize { size, scale, sampling, alignment })
 }
 
-/// Bilinear over rows and columns, else one axis after another, each as the rows of a plane of its own.
+/// Bilinear over rows and columns, else one axis after another, each as the rows of a plane.
 fn linear(s: &mut Scope, site: &Site<'_>, mut x: Act, mut axes: Vec<Axis>, grid: Grid) -> Result<Vec<Value>> {
     let grid = match grid {
         Grid::HalfPixelOrFirst => {
@@ -234,12 +234,12 @@ fn linear(s: &mut Scope, site: &Site<'_>, mut x: Act, mut axes: Vec<Axis>, grid:
     Ok(vec![Value::Act(x)])
 }
 
-/// For each output position of an axis the input position that is picked.
+/// The input position that is picked for each output position of an axis.
 fn picks(torch: bool, axis: &Axis, grid: Grid, rounding: &str) -> Result<Arc<[usize]>> {
     let &Axis { from, to, scale, inverse, .. } = axis;
     let down = scale < 1.0;
     let pick: fn(f32) -> f32 = match rounding {
-        // Before opset 11 onnxruntime rounded up where it reduced.
+        // Before opset 11 onnxruntime rounded up for reductions.
         "simple" if down => f32::ceil,
         "simple" => f32::trunc,
         "floor" => f32::floor,

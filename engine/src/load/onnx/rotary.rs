@@ -1,4 +1,4 @@
-//! RotaryEmbedding (Su et al. 2021): pairs of a head's values turned by angles that their token's place says.
+//! RotaryEmbedding (Su et al. 2021): pairs of a head's values are rotated by angles that depend on the token's position.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -9,7 +9,7 @@ use crate::graph::op::Binary;
 use crate::tensor::to_f32;
 use candle_core::{Device, Tensor};
 
-/// RotaryEmbedding with constant tables of cosines and sines and known places.
+/// RotaryEmbedding with constant tables of cosines and sines and known positions.
 pub fn rotary(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let shape = s.sample(x);
@@ -66,7 +66,7 @@ pub fn rotary(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Reshape(shape), &[together])?)])
 }
 
-/// Cosines or sines of each token, tokens x half, with an axis before where samples differ.
+/// The cosines or sines of each token, tokens x half; with an axis before where samples differ.
 fn table(s: &mut Scope, site: &Site<'_>, x: Act, i: usize, [tokens, half]: [usize; 2]) -> Result<Act> {
     let held = site.floats(i)?.clone();
     let values = to_f32(&held.tensor)?;

@@ -1,6 +1,6 @@
-//! Values read between the places of a map: GridSample and AffineGrid.
+//! GridSample and AffineGrid: values of a map between its entries.
 //!
-//! A sample on a computed grid is a sum of picked entries times weights, so that its gradient reaches the map and the grid.
+//! A sample on a computed grid is a sum of picked entries times weights, so the gradient reaches map and grid.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -10,9 +10,9 @@ use crate::graph::Op;
 use crate::graph::op::{Activation, Binary, Elementary};
 use candle_core::{Device, Tensor};
 
-/// How places beyond the map are read.
+/// How positions beyond the map are read.
 #[derive(Clone, Copy, PartialEq)]
-enum Beyond {
+enum BorderMode {
     Zeros,
     Border,
     Reflection,
@@ -28,7 +28,7 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     let (shape, to) = (s.sample(x), s.sample(grid));
     let how = Sampling::of(site)?;
-    // Several maps, such as the heads of deformable attention, each on a grid of its own.
+    // Several maps, such as the heads of deformable attention, each with its own grid.
     if let (&[n, channels, height, width], &[m, rows, columns, 2]) = (&shape[..], &to[..])
         && n == m
     {
@@ -39,7 +39,7 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let one = s.step(site, "map", Op::Reshape(map.to_vec()), &[one])?;
             let own = s.step(site, "grid", Op::Select { axis: 0, index: [k].into() }, &[grid])?;
             let own = s.step(site, "grid", Op::Reshape(vec![rows, columns, 2]), &[own])?;
-            let total = sampled(s, site, how, (one, &map), (own, &places))?;
+            let total = sample_map(s, site, how, (one, &map), (own, &places))?;
             parts.push(s.step(site, "sampled", Op::Reshape(vec![1, channels, rows, columns]), &[total])?);
         }
         return Ok(vec![Value::Act(s.add(site, Op::Concat { axis: 0 }, &parts)?)]);
@@ -52,31 +52,31 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if named != sizes.len() {
         return Err(Error::shape(format!("places of {named} numbers on a map of {shape:?}")));
     }
-    let total = sampled(s, site, how, (x, &shape), (grid, places))?;
+    let total = sample_map(s, site, how, (x, &shape), (grid, places))?;
     Ok(vec![Value::Act(s.add(site, Op::Reshape([&shape[..1], places].concat()), &[total])?)])
 }
 
-/// How GridSample reads between the entries of a map, and beyond them.
+/// The interpolation of GridSample, and its border.
 #[derive(Clone, Copy)]
 struct Sampling {
-    /// Whether -1 and 1 are the centres of the first and last entries, not their outer edges.
+    /// Whether -1 and 1 are the centres of the first and last entries, or else their outer edges.
     corners: bool,
-    beyond: Beyond,
-    mode: Between,
+    beyond: BorderMode,
+    mode: Interpolation,
 }
 
 impl Sampling {
     fn of(site: &Site<'_>) -> Result<Self> {
         let beyond = match site.text("padding_mode")?.as_deref() {
-            None | Some("" | "zeros") => Beyond::Zeros,
-            Some("border") => Beyond::Border,
-            Some("reflection") => Beyond::Reflection,
+            None | Some("" | "zeros") => BorderMode::Zeros,
+            Some("border") => BorderMode::Border,
+            Some("reflection") => BorderMode::Reflection,
             Some(other) => return Err(Error::format(format!("attribute `padding_mode` is `{other}`"))),
         };
         let mode = match site.text("mode")?.as_deref() {
-            None | Some("" | "bilinear" | "linear") => Between::Linear,
-            Some("nearest") => Between::Nearest,
-            Some("cubic" | "bicubic") => Between::Cubic,
+            None | Some("" | "bilinear" | "linear") => Interpolation::Linear,
+            Some("nearest") => Interpolation::Nearest,
+            Some("cubic" | "bicubic") => Interpolation::Cubic,
             Some(other) => {
                 return Err(Error::unsupported(format!("attribute `mode` is `{other}`"))
                     .hint("nearest, linear and, of maps, cubic sampling are supported"));
@@ -86,8 +86,8 @@ impl Sampling {
     }
 }
 
-/// A map of channels x axes read at the places of a grid (of as many numbers as there are axes): channels x places.
-fn sampled(
+/// Samples a map of channels x axes at the positions of a grid, with a coordinate for each axis: channels x positions.
+fn sample_map(
     s: &mut Scope,
     site: &Site<'_>,
     Sampling { corners, beyond, mode }: Sampling,
@@ -95,12 +95,12 @@ fn sampled(
     (grid, places): (Act, &[usize]),
 ) -> Result<Act> {
     let sizes = &shape[1..];
-    if mode == Between::Cubic && sizes.len() != 2 {
+    if mode == Interpolation::Cubic && sizes.len() != 2 {
         return Err(Error::unsupported("cubic sampling of a volume").hint("volumes are sampled nearest or linearly"));
     }
     let count: usize = places.iter().product();
     let mut axes = Vec::new();
-    // The last number of a place is along the first axis.
+    // The last coordinate of a position is along the last axis of the map.
     for (n, k) in sizes.iter().copied().zip((0..sizes.len()).rev()) {
         let one = s.step(site, "coordinate", Op::Select { axis: places.len(), index: [k].into() }, &[grid])?;
         let g = s.step(site, "places", Op::Reshape(vec![1, count]), &[one])?;
@@ -112,17 +112,17 @@ fn sampled(
         let scaled = with(s, site, Binary::Mul, g, factor)?;
         let mut at = with(s, site, Binary::Add, scaled, offset)?;
         let mirrors = if corners { [0.0, n as f64 - 1.0] } else { [-0.5, n as f64 - 0.5] };
-        if mode == Between::Cubic {
+        if mode == Interpolation::Cubic {
             axes.push(cubic_taps(s, site, at, n, beyond, mirrors)?);
             continue;
         }
-        if beyond == Beyond::Reflection {
-            at = reflected(s, site, at, mirrors)?;
+        if beyond == BorderMode::Reflection {
+            at = reflect(s, site, at, mirrors)?;
         }
-        if beyond != Beyond::Zeros {
+        if beyond != BorderMode::Zeros {
             at = s.step(site, "clipped", Op::Activation(Activation::Clip { low: 0.0, high: n as f64 - 1.0 }), &[at])?;
         }
-        axes.push(taps(s, site, at, n, mode == Between::Linear, beyond == Beyond::Zeros)?);
+        axes.push(taps(s, site, at, n, mode == Interpolation::Linear, beyond == BorderMode::Zeros)?);
     }
     let (channels, width) = (shape[0], sizes[sizes.len() - 1]);
     let flat = s.step(site, "flat", Op::Reshape(vec![channels, sizes.iter().product()]), &[x])?;
@@ -143,22 +143,22 @@ fn sampled(
     weighted(s, site, flat, width, &rows, &across)
 }
 
-/// How values between entries are found.
+/// The interpolation between entries.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Between {
+enum Interpolation {
     Nearest,
     Linear,
     Cubic,
 }
 
-/// The four entries of an axis that cubic convolution reads for each place (Keys 1981, a = -0.75), each with its weight. What lies
-/// beyond the axis is zero, the border's entry, or the entry that a mirror at `mirrors` shows.
+/// The four entries of an axis that cubic convolution reads for each position (Keys 1981, a = -0.75), with their weights. Beyond
+/// the axis is zero, the border's entry, or the entry mirrored at `mirrors`.
 fn cubic_taps(
     s: &mut Scope,
     site: &Site<'_>,
     at: Act,
     n: usize,
-    beyond: Beyond,
+    beyond: BorderMode,
     mirrors: [f64; 2],
 ) -> Result<Vec<(Act, Act)>> {
     const A: f64 = -0.75;
@@ -181,9 +181,9 @@ fn cubic_taps(
         }
         let mut entry = with(s, site, Binary::Add, base, step)?;
         match beyond {
-            Beyond::Zeros => weight = held(s, site, weight, entry, n)?,
-            Beyond::Reflection => entry = reflected(s, site, entry, mirrors)?,
-            Beyond::Border => {}
+            BorderMode::Zeros => weight = in_range_weight(s, site, weight, entry, n)?,
+            BorderMode::Reflection => entry = reflect(s, site, entry, mirrors)?,
+            BorderMode::Border => {}
         }
         let within = function(s, "within", Activation::Clip { low: 0.0, high: n as f64 - 1.0 }, entry)?;
         found.push((within, weight));
@@ -191,8 +191,8 @@ fn cubic_taps(
     Ok(found)
 }
 
-/// A weight that is zero where its entry lies beyond the axis.
-fn held(s: &mut Scope, site: &Site<'_>, weight: Act, entry: Act, n: usize) -> Result<Act> {
+/// The weight, zero where its entry lies beyond the axis.
+fn in_range_weight(s: &mut Scope, site: &Site<'_>, weight: Act, entry: Act, n: usize) -> Result<Act> {
     let function = |s: &mut Scope, part: &str, f: Activation, x: Act| s.step(site, part, Op::Activation(f), &[x]);
     let above = function(s, "above", Activation::Step(-0.5), entry)?;
     let beyond = function(s, "beyond", Activation::Step(n as f64 - 0.5), entry)?;
@@ -200,8 +200,8 @@ fn held(s: &mut Scope, site: &Site<'_>, weight: Act, entry: Act, n: usize) -> Re
     s.step(site, "held", Op::Binary(Binary::Mul), &[weight, inside])
 }
 
-/// The values of a flattened map (channels x places) between its entries: the sum over the taps of rows and columns, each entry
-/// times its weights; `width` entries are a row.
+/// Interpolated values of a flattened map (channels x positions): the sum over the taps of rows and columns, each entry times its
+/// weights; a row has `width` entries.
 pub fn weighted(
     s: &mut Scope,
     site: &Site<'_>,
@@ -227,7 +227,7 @@ pub fn weighted(
     total.ok_or_else(|| Error::internal("a sample without taps"))
 }
 
-/// The entries of an axis that are read for each place, each with its weight.
+/// The entries of an axis that are read for each position, with their weights.
 pub fn taps(s: &mut Scope, site: &Site<'_>, at: Act, n: usize, linear: bool, zeros: bool) -> Result<Vec<(Act, Act)>> {
     let function = |s: &mut Scope, part: &str, f: Activation, x: Act| s.step(site, part, Op::Activation(f), &[x]);
     let nearest = if linear { Elementary::Floor } else { Elementary::Round };
@@ -236,7 +236,7 @@ pub fn taps(s: &mut Scope, site: &Site<'_>, at: Act, n: usize, linear: bool, zer
     let steps: &[f64] = if linear { &[0.0, 1.0] } else { &[0.0] };
     for step in steps {
         let entry = if *step == 0.0 { base } else { with(s, site, Binary::Add, base, *step)? };
-        // 1 - |place - entry|
+        // 1 - |position - entry|
         let apart = s.step(site, "apart", Op::Binary(Binary::Sub), &[at, base])?;
         let mut weight = match (linear, *step == 0.0) {
             (false, _) => {
@@ -250,7 +250,7 @@ pub fn taps(s: &mut Scope, site: &Site<'_>, at: Act, n: usize, linear: bool, zer
             (true, false) => apart,
         };
         if zeros {
-            weight = held(s, site, weight, entry, n)?;
+            weight = in_range_weight(s, site, weight, entry, n)?;
         }
         let within = function(s, "within", Activation::Clip { low: 0.0, high: n as f64 - 1.0 }, entry)?;
         found.push((within, weight));
@@ -258,8 +258,8 @@ pub fn taps(s: &mut Scope, site: &Site<'_>, at: Act, n: usize, linear: bool, zer
     Ok(found)
 }
 
-/// Places mirrored at two borders until they lie between them.
-fn reflected(s: &mut Scope, site: &Site<'_>, at: Act, [low, high]: [f64; 2]) -> Result<Act> {
+/// Positions mirrored at two borders until they lie between them.
+fn reflect(s: &mut Scope, site: &Site<'_>, at: Act, [low, high]: [f64; 2]) -> Result<Act> {
     let span = high - low;
     if span <= 0.0 {
         return with(s, site, Binary::Mul, at, 0.0);
@@ -278,13 +278,13 @@ fn reflected(s: &mut Scope, site: &Site<'_>, at: Act, [low, high]: [f64; 2]) -> 
     with(s, site, Binary::Add, back, span + low)
 }
 
-/// A value and a number combined.
+/// A binary function of a value and a number.
 pub fn with(s: &mut Scope, site: &Site<'_>, f: Binary, x: Act, number: f64) -> Result<Act> {
     let number = s.number(&format!("{}/number", site.name), number)?;
     s.step(site, "scaled", Op::Binary(f), &[x, number])
 }
 
-/// AffineGrid: the places that an affine map of rows and columns names.
+/// AffineGrid: the positions of an affine map of rows and columns.
 pub fn affine_grid(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let theta = s.batched(site, 0)?;
     let theta = s.of_one(site, theta)?;

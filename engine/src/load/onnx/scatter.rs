@@ -1,5 +1,5 @@
-//! ScatterElements at computed indices, by which mixtures of experts place the weights of the chosen experts. Every entry of the
-//! result picks the value that is written to it last, or its own, so that signals return to the sources of the values; with
+//! ScatterElements with computed indices, with which mixtures of experts place the weights of the chosen experts. Every entry of
+//! the result picks the last value written to it, else its own, so that signals return to the sources of the values. With
 //! `reduction = add` each value is added at its index by a product with a 0/1 mask.
 
 use super::ranking::marks;
@@ -12,11 +12,11 @@ use crate::graph::op::{Activation, Binary, Reduction};
 use crate::limits::ONNX_COMPUTED;
 use candle_core::{Device, Tensor};
 
-/// ScatterElements with computed indices: of several values in one place the last is kept, or all are added.
+/// ScatterElements with computed indices: of several values for one entry the last is kept, or all are added.
 ///
 /// # Errors
-/// Where indices and data differ in another axis than the one along which values are put, or a value's batch is an axis of the
-/// others'.
+/// Where indices and data differ in another axis than the one along which values are written, or one value's batch is an axis of
+/// the others.
 pub fn computed(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let said = site.int("axis")?.unwrap_or(0);
     let operands = s.operands(site)?;
@@ -38,13 +38,13 @@ pub fn computed(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Err(Error::unsupported(format!("{k} values that are put into each of {shape:?}")));
     }
     let index = from_the_start(s, site, index, n)?;
-    // Values x places along the axis: 1 where the value goes to the place.
+    // Values x positions along the axis: 1 where the value goes to the position.
     let apart = |dims: &[usize]| [&dims[..=axis], &[1], &dims[axis + 1..]].concat();
     let raised = s.step(site, "raised", Op::Reshape(apart(&dims)), &[index])?;
     let goes = marks(s, site, raised, axis + 1, n, [0.0, 1.0])?;
     match site.text("reduction")?.as_deref() {
         None | Some("" | "none") => {
-            // Value i of place j is entry n + i behind the data's own; the largest number is the last value's.
+            // Value i of position j has the number n + i, behind the data's own; the largest number is the last value's.
             let further = (0..k * n).map(|i| (n + i / n - i % n) as f32).collect();
             let further = along(s, site, "further", further, &[axis, axis + 1], &[k, n], shape.len() + 1)?;
             let own = along(s, site, "own", (0..n).map(|i| i as f32).collect(), &[axis], &[n], shape.len())?;
@@ -67,7 +67,7 @@ pub fn computed(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
 }
 
-/// Indices below 0 count from the end.
+/// Replaces negative indices, which count from the end.
 fn from_the_start(s: &mut Scope, site: &Site<'_>, index: Act, n: usize) -> Result<Act> {
     let turn = s.number(&format!("{}/turn", site.name), -1.0)?;
     let whole = s.number(&format!("{}/entries", site.name), n as f64)?;

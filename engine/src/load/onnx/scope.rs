@@ -1,5 +1,5 @@
-//! Where translated nodes go: the builder, the names already taken, parameters by name, and the axes of ONNX values
-//! (batch first) against those of a sample.
+//! The graph under construction: the builder, the names in use, parameters by name, and the axes of ONNX values (batch first)
+//! against those of a sample.
 
 use super::site::Site;
 use super::value::{Act, Const, Dim, Ints, Value, mixes};
@@ -11,18 +11,18 @@ use crate::tensor::to_f32;
 use candle_core::{Tensor, TensorId};
 use std::collections::{BTreeSet, HashMap};
 
-/// How many marks tell a step's name from those of the file's nodes.
-const MARKS: usize = 8;
+/// How many marks distinguish the names of steps from those of the file's nodes.
+const MAX_MARKS: usize = 8;
 
 /// The graph being built.
 pub struct Scope {
     /// Nodes and parameters so far.
     pub builder: Builder,
-    /// The batch size that the file fixes, if it does.
+    /// The batch size, where the file fixes it.
     pub batch: Option<usize>,
-    /// Whether the batch of one is ours, not the file's.
+    /// Whether the batch of one is ours and not the file's.
     pub alone: bool,
-    /// Whether a batch of one that is ours was joined with other axes.
+    /// Whether our batch of one was merged with other axes.
     pub joined: bool,
     /// Whether PyTorch wrote the file.
     pub torch: bool,
@@ -44,12 +44,12 @@ impl Scope {
         }
     }
 
-    /// A graph that constants are computed in.
+    /// A graph for computing constants.
     pub fn of_constants() -> Self {
         Scope { builder: Builder::of_constants(), ..Scope::new(None, BTreeSet::new()) }
     }
 
-    /// A constant as a parameter; shared constants give the same one.
+    /// A constant as a parameter; equal constants share one.
     pub fn param(&mut self, c: &Const) -> Result<ParamId> {
         self.derived(c, "", &c.tensor)
     }
@@ -66,18 +66,18 @@ impl Scope {
         Ok(id)
     }
 
-    /// A node under the site's own name.
+    /// Adds a node under the site's name.
     pub fn add(&mut self, site: &Site<'_>, op: Op, inputs: &[Act]) -> Result<Act> {
         self.push(&site.name, op, inputs)
     }
 
-    /// A step on the way to the site's value, named after it and `part`.
+    /// Adds a step before the site's value, named after the site and `part`.
     pub fn step(&mut self, site: &Site<'_>, part: &str, op: Op, inputs: &[Act]) -> Result<Act> {
         let name = self.free(&format!("{}/{part}", site.name));
         self.push(&name, op, inputs)
     }
 
-    /// A node of that name; its value has a batch where one of its inputs has.
+    /// Adds a node called `name`; its value has a batch where an input has one.
     pub fn push(&mut self, name: &str, op: Op, inputs: &[Act]) -> Result<Act> {
         let ids: Vec<NodeId> = inputs.iter().map(|a| a.id).collect();
         let lead = inputs.iter().map(|a| a.lead).max().unwrap_or(0);
@@ -91,12 +91,12 @@ impl Scope {
         Ok(Act { id, lead })
     }
 
-    /// An element-wise function under the site's own name.
+    /// Adds an element-wise function under the site's name.
     pub fn activation(&mut self, site: &Site<'_>, f: Activation, x: Act) -> Result<Act> {
         self.add(site, Op::Activation(f), &[x])
     }
 
-    /// Input `i` as a node's value; a constant becomes a node.
+    /// Input `i` as a node; a constant becomes a node.
     pub fn act(&mut self, site: &Site<'_>, i: usize) -> Result<Act> {
         let value = site.input(i);
         match value {
@@ -110,7 +110,7 @@ impl Scope {
         }
     }
 
-    /// Integers as real numbers.
+    /// Integers as a real constant.
     ///
     /// # Errors
     /// Where one is the batch size.
@@ -121,7 +121,7 @@ impl Scope {
         Ok(Const { name: name.to_string(), tensor })
     }
 
-    /// Input `i` as a value with a batch; of a constant its first axis is one, where that has one entry.
+    /// Input `i` with a batch; the first axis of a constant is the batch where it has one entry.
     pub fn batched(&mut self, site: &Site<'_>, i: usize) -> Result<Act> {
         match site.input(i) {
             Value::Floats(c) if c.tensor.rank() > 1 && c.tensor.dims()[0] == 1 => {
@@ -133,7 +133,7 @@ impl Scope {
         }
     }
 
-    /// A value without a batch whose first axis has one entry, with that axis as its batch.
+    /// A value without a batch whose first axis has one entry: that axis becomes the batch.
     pub fn of_one(&mut self, site: &Site<'_>, x: Act) -> Result<Act> {
         let shape = self.sample(x);
         if x.lead == 1 || shape.first() != Some(&1) {
@@ -144,12 +144,12 @@ impl Scope {
         Ok(Act { id, lead: 1 })
     }
 
-    /// Whether the file itself says that there is one sample, so that its batch may be sliced, summed and repeated.
+    /// Whether the file fixes a batch of one, so that the batch may be sliced, summed and repeated.
     pub fn of_one_sample(&self) -> bool {
         self.batch == Some(1) && !self.alone
     }
 
-    /// A value whose batch, of one sample, is an axis like any other.
+    /// A value whose batch of one becomes an ordinary axis.
     ///
     /// # Errors
     /// Where the batch is not known to be one.
@@ -158,7 +158,7 @@ impl Scope {
         self.whole(&name, x)
     }
 
-    /// As [`Scope::with_axis`], for the node `name`.
+    /// As [`Scope::with_axis`], with the node called `name`.
     pub fn whole(&mut self, name: &str, x: Act) -> Result<Act> {
         if x.lead == 0 {
             return Ok(x);
@@ -173,7 +173,7 @@ impl Scope {
         Ok(Act { id, lead: 0 })
     }
 
-    /// All inputs as nodes' values that broadcast against each other by ONNX's rule: axes align at the last.
+    /// All inputs as nodes that broadcast by ONNX's rule: axes align at the last.
     pub fn operands(&mut self, site: &Site<'_>) -> Result<Vec<Act>> {
         let batched = site.inputs.iter().filter_map(|v| match v {
             Value::Act(a) if a.lead == 1 => Some(self.rank(*a)),
@@ -182,7 +182,7 @@ impl Scope {
         let rank = batched.max();
         (0..site.inputs.len())
             .map(|i| match site.input(i) {
-                // A constant's first axis that meets the batch is no axis of a sample.
+                // The first axis of a constant that aligns with the batch is no axis of a sample.
                 Value::Floats(c) if Some(c.tensor.rank()) == rank && c.tensor.dims()[0] == 1 => {
                     let tensor = c.tensor.squeeze(0)?;
                     self.constant(&Const { name: c.name.clone(), tensor })
@@ -196,13 +196,13 @@ impl Scope {
             .collect()
     }
 
-    /// The linear map with `matrix` (out x in) along one axis of a sample, as the site's value.
+    /// The linear map by `matrix` (out x in) along one axis of a sample, as the site's value.
     pub fn along(&mut self, site: &Site<'_>, x: Act, axis: usize, matrix: Tensor) -> Result<Act> {
         let name = site.name.clone();
         self.mapped(site, &name, x, axis, matrix)
     }
 
-    /// The linear map with `matrix` (out x in) along one axis of a sample, as node `name`.
+    /// The linear map by `matrix` (out x in) along one axis of a sample, as node `name`.
     pub fn mapped(&mut self, site: &Site<'_>, name: &str, x: Act, axis: usize, matrix: Tensor) -> Result<Act> {
         let weight = self.param(&Const { name: self.free(&format!("{name}/matrix")), tensor: matrix })?;
         let op = Op::Linear { weight, bias: None };
@@ -244,13 +244,13 @@ impl Scope {
         self.constant(&Const { name: self.free(name), tensor })
     }
 
-    /// Two values combined, broadcast by ONNX's rule (axes align at the last), under `name`.
+    /// A binary function of two values, broadcast by ONNX's rule (axes align at the last), as node `name`.
     pub fn binary(&mut self, name: &str, f: Binary, a: Act, b: Act) -> Result<Act> {
         let (a, b) = self.aligned(name, a, b)?;
         self.push(name, Op::Binary(f), &[a, b])
     }
 
-    /// Two operands whose samples' axes align where their ONNX axes do.
+    /// Two operands with the axes of their samples aligned as their ONNX axes.
     pub fn aligned(&mut self, name: &str, a: Act, b: Act) -> Result<(Act, Act)> {
         let (ra, rb) = (self.rank(a), self.rank(b));
         let meets = |s: &Self, batched: Act, other: Act| {
@@ -263,7 +263,7 @@ impl Scope {
             (0, 1) => meets(self, b, a),
             _ => false,
         };
-        // A constant that meets the batch says itself that the file mixes samples.
+        // A constant that aligns with the batch shows that the file mixes samples.
         let constant = [a, b].iter().any(|x| matches!(self.builder.op(x.id), Op::Constant(_)));
         if clash && self.batch == Some(1) && !(self.alone && constant) {
             return Ok((self.whole(name, a)?, self.whole(name, b)?));
@@ -278,7 +278,7 @@ impl Scope {
         }
     }
 
-    /// A value without batch and of `rank` ONNX axes, the first of which meets a batch, as that batch's sample.
+    /// A value without batch whose first of `rank` ONNX axes aligns with a batch, as that batch's sample.
     fn without_first(&mut self, name: &str, x: Act, rank: usize) -> Result<Act> {
         let shape = self.builder.shape(x.id).to_vec();
         if shape.len() > rank || shape[0] != 1 {
@@ -288,7 +288,7 @@ impl Scope {
         self.push(&name, Op::Reshape(shape[1..].to_vec()), &[x])
     }
 
-    /// Whether the first axis of a value has entries of its own in the batch's place.
+    /// Whether the first axis of a value has entries in the place of the batch.
     pub fn is_own_axis(&self, x: Act) -> bool {
         x.lead == 0 && self.builder.shape(x.id).first().is_some_and(|n| *n != 1)
     }
@@ -298,7 +298,7 @@ impl Scope {
         self.builder.shape(x.id).to_vec()
     }
 
-    /// ONNX axes of a value.
+    /// The number of ONNX axes of a value.
     pub fn rank(&self, x: Act) -> usize {
         self.builder.shape(x.id).len() + x.lead
     }
@@ -309,7 +309,7 @@ impl Scope {
         Ints::list(batch.into_iter().chain(self.builder.shape(x.id).iter().map(|d| Dim::Known(*d as i64))).collect())
     }
 
-    /// The number a dimension stands for, where the file fixes the batch.
+    /// A dimension with the batch size replaced by a number, where the file fixes it.
     pub fn resolve(&self, d: Dim) -> Dim {
         match (d, self.batch) {
             (Dim::Batch, Some(n)) => Dim::Known(n as i64),
@@ -330,15 +330,15 @@ impl Scope {
         Ok((at as usize).checked_sub(x.lead))
     }
 
-    /// As [`Scope::axis_or_batch`], where the batch is refused.
+    /// As [`Scope::axis_or_batch`]; the batch is refused.
     pub fn axis(&self, x: Act, axis: i64) -> Result<usize> {
         self.axis_or_batch(x, axis)?.ok_or_else(|| mixes(format!("it works along axis {axis}, the batch")))
     }
 
-    /// `x` in another ONNX shape, all of it known but for the batch, as node `name`.
+    /// Reshapes `x` to an ONNX shape that is known except for the batch, as node `name`.
     ///
     /// # Errors
-    /// Where the first axis is not the batch's.
+    /// Where the first axis is not the batch.
     pub fn reshape(&mut self, name: &str, x: Act, to: &[Dim]) -> Result<Act> {
         let sample = self.sample(x);
         let len: usize = sample.iter().product();
@@ -352,7 +352,7 @@ impl Scope {
         let fits = |s: &Option<Vec<usize>>| {
             s.as_ref().is_some_and(|s| s.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) == Some(len))
         };
-        // A batch of one may have been squeezed away; a first axis of one is then as good as a batch.
+        // A batch of one may have been squeezed away; a first axis of one entry then serves as the batch.
         let batched = x.lead == 1 || (self.batch == Some(1) && !matches!(self.builder.op(x.id), Op::Constant(_)));
         let first = to.first().is_some_and(|d| {
             *d == Dim::Batch || *d == Dim::Known(1) || self.batch.is_some_and(|n| *d == Dim::Known(n as i64))
@@ -378,22 +378,22 @@ impl Scope {
         Err(mixes(format!("it reshapes {} to {}", shown(&self.dims(x).values), shown(to))))
     }
 
-    /// The only sample of `x` in a shape of its own, without a batch, as node `name`.
+    /// Reshapes the only sample of `x` to a shape without a batch, as node `name`.
     pub fn bare(&mut self, name: &str, x: Act, to: &[Dim]) -> Result<Act> {
         let id = self.reshape(name, x, &[&[Dim::Batch], to].concat())?.id;
         Ok(Act { id, lead: 0 })
     }
 
-    /// `name`, or a variant of it, that no node of the file has.
+    /// `name`, or a variant that no node of the file has.
     pub fn free(&self, name: &str) -> String {
         let mut free = name.to_string();
-        for _ in 0..MARKS {
+        for _ in 0..MAX_MARKS {
             if !self.reserved.contains(&free) {
                 return free;
             }
             free.push('\'');
         }
-        // A file whose names are marked like these; the builder numbers what is equal.
+        // The file's names have such marks themselves; the builder numbers equal names.
         format!("{name}'")
     }
 }

@@ -1,4 +1,4 @@
-//! One node of an ONNX graph as its translation sees it: inputs, attributes with their types checked, names.
+//! An ONNX node to be translated: its inputs, its attributes with checked types, its names.
 
 use super::value::{Const, Ints, Value};
 use crate::error::{Error, Result};
@@ -7,57 +7,57 @@ use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeP
 /// A node to translate.
 #[derive(Clone)]
 pub struct Site<'a> {
-    /// The name its value gets in the graph.
+    /// The name of its value in the graph.
     pub name: String,
     /// Its operator.
     pub op: &'a str,
-    /// Version of the operators.
+    /// The opset of the file.
     pub opset: i64,
-    /// Its inputs; those left out at the end are not there.
+    /// Its inputs; trailing omitted ones are missing.
     pub inputs: Vec<Value>,
-    /// The names its values get, one an output; the first is `name`.
+    /// The names of its outputs; the first is `name`.
     pub outputs: Vec<String>,
-    /// The smallest and largest integer of the type of each input, of a quantised operator.
+    /// The range of the integer type of each input, for quantised operators.
     pub ranges: Vec<Option<[f64; 2]>>,
-    /// Whether each input holds integers by the file.
+    /// For each input, whether it has an integer type in the file.
     pub integers: Vec<bool>,
     proto: &'a NodeProto,
 }
 
 impl<'a> Site<'a> {
-    /// The node `proto` with its inputs' values and outputs' names.
+    /// The node `proto` with the values of its inputs and the names of its outputs.
     pub fn new(proto: &'a NodeProto, opset: i64, inputs: Vec<Value>, outputs: Vec<String>) -> Self {
         let name = outputs.first().cloned().unwrap_or_default();
         let op = proto.op_type.as_deref().unwrap_or("");
         Site { name, op, opset, inputs, outputs, ranges: Vec::new(), integers: Vec::new(), proto }
     }
 
-    /// The same node under another name, for a step of its translation.
+    /// The node under another name, for a step of its translation.
     pub fn renamed(&self, name: &str) -> Self {
         Site { name: name.to_string(), outputs: vec![name.to_string()], ..self.clone() }
     }
 
-    /// The same node as another operator, under another name, with other inputs.
+    /// The node as another operator with another name and other inputs.
     pub fn acting(&self, op: &'static str, name: &str, inputs: Vec<Value>) -> Self {
         Site { op, inputs, ..self.renamed(name) }
     }
 
-    /// The same node with other inputs.
+    /// The node with other inputs.
     pub fn with(&self, inputs: Vec<Value>) -> Self {
         Site { inputs, ..self.clone() }
     }
 
-    /// How many of its outputs the file names.
+    /// The number of outputs that the file names.
     pub fn named_outputs(&self) -> usize {
         self.proto.output.iter().filter(|name| !name.is_empty()).count()
     }
 
-    /// Input `i`, `Absent` where it was left out.
+    /// Input `i`; `Absent` where it is omitted.
     pub fn input(&self, i: usize) -> &Value {
         self.inputs.get(i).unwrap_or(&Value::Absent)
     }
 
-    /// The smallest and largest integer of input `i`'s type, or of the type that the node says its output has.
+    /// The range of the integer type of input `i`, or of the node's output type.
     pub fn range(&self, i: usize) -> Option<[f64; 2]> {
         if !self.has(i) {
             let said = self.int("output_dtype").ok().flatten().and_then(|v| i32::try_from(v).ok());
@@ -66,7 +66,7 @@ impl<'a> Site<'a> {
         self.ranges.get(i).copied().flatten()
     }
 
-    /// Whether input `i` is there.
+    /// Whether input `i` is given.
     pub fn has(&self, i: usize) -> bool {
         !matches!(self.input(i), Value::Absent)
     }
@@ -82,10 +82,10 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// Input `i` as constant real numbers.
+    /// Input `i` as a real constant.
     ///
     /// # Errors
-    /// Where it is missing or computed from the net's input.
+    /// Where it is missing or depends on the net's input.
     pub fn floats(&self, i: usize) -> Result<&Const> {
         match self.input(i) {
             Value::Floats(v) => Ok(v),
@@ -93,10 +93,10 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// Input `i` as one constant number, `None` where it was left out.
+    /// Input `i` as a constant number; `None` where it is omitted.
     ///
     /// # Errors
-    /// Where it is computed from the net's input or holds several numbers.
+    /// Where it depends on the net's input or has several entries.
     pub fn scalar(&self, i: usize) -> Result<Option<f64>> {
         let values = match self.input(i) {
             Value::Absent => return Ok(None),
@@ -110,7 +110,7 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// An error: input `i` should be `what`.
+    /// The error that input `i` should be `what`.
     pub fn wants(&self, i: usize, what: &str, got: &Value) -> Error {
         let name = self.proto.input.get(i).map(String::as_str).unwrap_or_default();
         let got = match got {
@@ -146,7 +146,7 @@ impl<'a> Site<'a> {
         self.typed(name, AttributeType::STRING, "text", |a| a.s.clone())
     }
 
-    /// An attribute that lists integers.
+    /// An integer-list attribute.
     ///
     /// # Errors
     /// Where it is of another type.
@@ -154,7 +154,7 @@ impl<'a> Site<'a> {
         self.typed(name, AttributeType::INTS, "a list of integers", |a| Some(a.ints.clone()))
     }
 
-    /// A graph attribute: a branch or a loop's body.
+    /// A graph attribute: a branch or a loop body.
     ///
     /// # Errors
     /// Where it is missing or of another type.
@@ -166,7 +166,7 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// An attribute that lists real numbers.
+    /// A real-list attribute.
     ///
     /// # Errors
     /// Where it is of another type.
@@ -175,7 +175,7 @@ impl<'a> Site<'a> {
         self.typed(name, AttributeType::FLOATS, "a list of real numbers", list)
     }
 
-    /// An attribute that lists texts.
+    /// A text-list attribute.
     ///
     /// # Errors
     /// Where it is of another type.
@@ -195,7 +195,7 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// An error unless attribute `name` has its default, the only value supported.
+    /// An error unless attribute `name` has `default`, the only supported value.
     pub fn only(&self, name: &str, default: i64) -> Result<()> {
         match self.int(name)? {
             Some(v) if v != default => {
@@ -220,14 +220,14 @@ impl<'a> Site<'a> {
         let said = a.r#type.filter(|t| *t != AttributeType::UNDEFINED);
         match (said.is_none_or(|t| t == kind), get(a)) {
             (true, Some(v)) => Ok(Some(v)),
-            // Writers may leave out a zero or an empty text.
+            // Writers may omit a zero or an empty text.
             (true, None) if said.is_some() => Ok(Some(T::default())),
             _ => Err(Error::format(format!("attribute `{name}` should be {what}"))),
         }
     }
 }
 
-/// An f32 as the decimal number that its writer meant: 0.1, not 0.10000000149.
+/// An f32 as the decimal number that its writer meant: 0.1 for 0.10000000149.
 fn decimal(v: f32) -> f64 {
     v.to_string().parse().unwrap_or(f64::from(v))
 }

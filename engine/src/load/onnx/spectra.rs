@@ -1,4 +1,4 @@
-//! DFT and STFT: linear maps with the matrix of a discrete Fourier transform, so that spectrogram front ends stay inside the net.
+//! DFT and STFT as linear maps by the matrix of a discrete Fourier transform, so that spectrogram front ends stay inside the net.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -11,10 +11,10 @@ use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
 use std::f64::consts::TAU;
 
-/// A transform of `length` values, as far as they are there.
+/// A transform of `length` values, some of which may be missing.
 struct Transform {
     length: usize,
-    /// Entries that are read, each of `parts` numbers: real, or real and imaginary.
+    /// The number of input entries, each of `parts` numbers: real, or real and imaginary.
     entries: usize,
     parts: usize,
     inverse: bool,
@@ -22,17 +22,17 @@ struct Transform {
 }
 
 impl Transform {
-    /// The frequencies, or places of an inverse transform, that come out.
+    /// The number of output entries: frequencies, or positions of an inverse transform.
     fn out(&self) -> usize {
         if self.onesided && !self.inverse { self.length / 2 + 1 } else { self.length }
     }
 
-    /// How many numbers each of them is.
+    /// The numbers of each output entry.
     fn out_parts(&self) -> usize {
         if self.onesided && self.inverse { 1 } else { 2 }
     }
 
-    /// (out x parts) x (entries x parts)
+    /// The matrix, (out x parts) x (entries x parts).
     fn matrix(&self) -> Vec<f32> {
         let (rows, columns) = (self.out() * self.out_parts(), self.entries * self.parts);
         let scale = if self.inverse { 1.0 / self.length as f64 } else { 1.0 };
@@ -51,7 +51,7 @@ impl Transform {
                     (false, true) => -sin,
                     (true, false) => sin,
                 };
-                // Of one side the others are mirrored: they count twice, but for the first and the middle.
+                // In a one-sided spectrum the other frequencies are mirrored: all but the first and the middle count twice.
                 let twice = self.onesided && self.inverse && n != 0 && 2 * n != self.length;
                 matrix[row * columns + column] = (factor * scale * if twice { 2.0 } else { 1.0 }) as f32;
             }
@@ -75,7 +75,7 @@ pub fn dft(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let length = site.scalar(1)?.map_or(whole, |v| v.max(0.0) as usize);
     let transform = Transform { length, entries, parts, inverse, onesided };
     let matrix = checked(&transform)?;
-    // The axis before the parts, both joined, and back.
+    // Moves the axis before the parts, merges both, and moves it back.
     let mut perm: Vec<usize> = (0..n).filter(|a| *a != axis && *a != n - 1).collect();
     let front: Vec<usize> = perm.iter().map(|a| shape[*a]).collect();
     perm.extend([axis, n - 1]);
@@ -90,7 +90,7 @@ pub fn dft(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Transpose(back), &[split])?)])
 }
 
-/// STFT: the transforms of windows that follow each other, a convolution.
+/// STFT: the transforms of successive windows, a convolution.
 pub fn stft(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.batched(site, 0)?;
     let x = s.of_one(site, x)?;
@@ -118,7 +118,7 @@ pub fn stft(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         kernel.iter_mut().enumerate().for_each(|(i, v)| *v *= window[i / parts % frame]);
     }
     let rows = transform.out() * 2;
-    // rows x frame x parts becomes rows x parts x 1 x frame.
+    // Reorders rows x frame x parts to rows x parts x 1 x frame.
     let value = |i: usize| kernel[(i / (parts * frame) * frame + i % frame) * parts + i / frame % parts] as f32;
     let tensor = Tensor::from_vec((0..kernel.len()).map(value).collect(), (rows, parts, 1, frame), &Device::Cpu)?;
     let weight = s.param(&Const { name: format!("{}/frequencies", site.name), tensor })?;
@@ -138,7 +138,7 @@ fn flag(site: &Site<'_>, name: &str, usual: i64) -> Result<bool> {
     Ok(site.int(name)?.unwrap_or(usual) != 0)
 }
 
-/// The matrix, where it is not beyond reason.
+/// The matrix, where it is not too large.
 fn checked(t: &Transform) -> Result<Tensor> {
     let (rows, columns) = (t.out() * t.out_parts(), t.entries * t.parts);
     if rows == 0 || rows.saturating_mul(columns) > ONNX_COMPUTED {

@@ -1,8 +1,8 @@
-//! NonMaxSuppression: the number of boxes that it chooses depends on the data, so it ends the graph. Its boxes and scores become
-//! outputs of the net; the suppression itself runs behind the net ([`crate::detect`]). Gradients start at a chosen box's score.
+//! NonMaxSuppression: the number of chosen boxes depends on the data, so it ends the graph. Its boxes and scores become outputs of
+//! the net; the suppression runs after the net ([`crate::detect`]). Gradients start at the score of a chosen box.
 
-use super::Reader;
 use super::links;
+use super::reader::Reader;
 use super::site::Site;
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -13,9 +13,9 @@ use rten_onnx::onnx::NodeProto;
 
 /// The inputs and attributes of a NonMaxSuppression.
 pub struct Suppression {
-    /// The outputs that it takes the place of: name and node, of the scores and of the boxes.
+    /// The outputs that replace it, by name and node: the scores and the boxes.
     pub ends: [(String, NodeId); 2],
-    /// How they are read.
+    /// How they are decoded.
     pub decoding: BoxDecoding,
 }
 
@@ -23,14 +23,14 @@ impl<'a> Reader<'a> {
     /// Ends the graph at `node`, whose boxes and scores are computed.
     ///
     /// # Errors
-    /// Where they do not have the shapes that ONNX says.
+    /// Where their shapes are not those that ONNX defines.
     pub fn suppress(&mut self, site: &Site<'_>, node: &'a NodeProto) -> Result<()> {
         let [boxes, scores] = [0, 1].map(|i| match site.input(i) {
             Value::Act(x) => Ok(*x),
             other => Err(site.wants(i, "computed from the net's input", other)),
         });
         let (boxes, scores) = (boxes?, scores?);
-        if let Some(shift) = self.shifted(boxes.id) {
+        if let Some(shift) = self.box_offset(boxes.id) {
             return Err(Error::unsupported(format!(
                 "the boxes of `{}` are shifted by class (`{shift}`), so that those of different classes do not overlap",
                 site.name
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
         let center = site.int("center_point_box")?.unwrap_or(0) != 0;
         let (code, order) = match (center, self.scope.torch) {
             (true, _) => (BoxCode::Center, "centre x, centre y, width, height"),
-            // PyTorch hands its own corners on, x first; ONNX has y first. What overlaps is the same.
+            // PyTorch passes its own corners, x first; ONNX has y first. Overlaps are the same.
             (false, true) => (BoxCode::Corners, "left, top, right, bottom, as PyTorch writes them"),
             (false, false) => (BoxCode::CornersYx, "top, left, bottom, right, as ONNX says"),
         };
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
             columns: vec![Column::Box, Column::Classes],
             code,
             unit: BoxUnit::Pixels,
-            // Scores must be above the threshold, which f32 values are from the next number on.
+            // Scores must be above the threshold, that is at least the next f32.
             score: site.scalar(4)?.map_or(f64::MIN, |t| f64::from((t as f32).next_up())),
             iou: site.scalar(3)?.unwrap_or(0.0),
             limit: each.saturating_mul(classes),
@@ -86,8 +86,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The node that adds one number to all four of each box, looking through steps that only move values.
-    fn shifted(&self, mut at: NodeId) -> Option<String> {
+    /// The node that adds one number to all four of each box, found through steps that only move values.
+    fn box_offset(&self, mut at: NodeId) -> Option<String> {
         let builder = &self.scope.builder;
         while matches!(builder.op(at), Op::Reshape(_) | Op::Identity | Op::Transpose(_)) {
             at = *builder.node(at).inputs.first()?;
@@ -100,12 +100,12 @@ impl<'a> Reader<'a> {
         (shifts(a, b) || shifts(b, a)).then(|| node.name.clone())
     }
 
-    /// Whether a node reads what lies behind the graph's end.
+    /// Whether a node reads values behind the graph's end.
     pub fn is_behind(&self, node: &NodeProto) -> bool {
         !self.behind.is_empty() && links::reads(node).iter().any(|name| self.behind.contains(name))
     }
 
-    /// Marks a node's outputs as lying behind the graph's end.
+    /// Marks a node's outputs as behind the graph's end.
     pub fn end(&mut self, node: &'a NodeProto) {
         self.behind.extend(node.output.iter().map(String::as_str));
     }

@@ -1,4 +1,4 @@
-//! What an ONNX name can stand for while a graph is built: an activation, a constant, or integers of shape arithmetic.
+//! The value of an ONNX name while a graph is built: an activation, a constant, or integers of shape arithmetic.
 
 use super::external::Folder;
 use crate::error::{Error, Result};
@@ -9,43 +9,43 @@ use candle_core::{Device, Tensor};
 use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
 use std::cell::RefCell;
 
-/// A value of the graph being read.
+/// The value of a name.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// An optional input left out.
+    /// An omitted optional input.
     Absent,
-    /// Something computed from the net's input.
+    /// A value that depends on the net's input.
     Act(Act),
-    /// Real numbers known while reading.
+    /// A real constant.
     Floats(Const),
-    /// Integers known while reading, but for the batch size.
+    /// Integers that are known except for the batch size.
     Ints(Ints),
 }
 
-/// A node's value: with the batch as its first ONNX axis, or without one.
+/// The value of a node, with the batch as its first ONNX axis or without a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Act {
     /// The node.
     pub id: NodeId,
-    /// ONNX axes before the sample's: 1 with a batch, 0 where the batch of one was squeezed away.
+    /// The number of ONNX axes before the sample's: 1 with a batch, 0 where a batch of one was squeezed away.
     pub lead: usize,
 }
 
-/// A constant of real numbers and the name it has as a parameter.
+/// A real constant with its name as a parameter.
 #[derive(Clone, Debug)]
 pub struct Const {
-    /// Name of the initialiser it came from.
+    /// The name of its initialiser.
     pub name: String,
-    /// Values, f32.
+    /// Its values, f32.
     pub tensor: Tensor,
 }
 
-/// An integer known while reading, or the batch size, which is not.
+/// A known integer, or the batch size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dim {
-    /// A number.
+    /// A known number.
     Known(i64),
-    /// The number of samples.
+    /// The batch size.
     Batch,
 }
 
@@ -59,12 +59,12 @@ pub struct Ints {
 }
 
 impl Ints {
-    /// A list.
+    /// A list: an array with one axis.
     pub fn list(values: Vec<Dim>) -> Self {
         Ints { dims: vec![values.len()], values }
     }
 
-    /// All values as numbers.
+    /// All entries as numbers.
     ///
     /// # Errors
     /// Where one is the batch size.
@@ -77,16 +77,16 @@ impl Ints {
     }
 }
 
-/// An error about an operation that does not treat samples alike.
+/// The error for an operation that mixes samples.
 pub fn mixes(what: impl std::fmt::Display) -> Error {
     Error::unsupported(format!("{what}, but every sample must be treated alike"))
         .hint("the first axis of every activation must be the batch")
 }
 
-/// Number of values in a tensor of `dims`.
+/// The shape and the number of values of a tensor of `dims`.
 ///
 /// # Errors
-/// Where a dimension is negative or the product is beyond reason.
+/// Where a dimension is negative or the product is too large.
 pub fn count(dims: &[i64]) -> Result<(Vec<usize>, usize)> {
     let sizes: Option<Vec<usize>> = dims.iter().map(|d| usize::try_from(*d).ok()).collect();
     let total = sizes.as_ref().and_then(|s| s.iter().try_fold(1usize, |n, d| n.checked_mul(*d)));
@@ -96,7 +96,7 @@ pub fn count(dims: &[i64]) -> Result<(Vec<usize>, usize)> {
     }
 }
 
-/// The value of an initialiser or of a constant's attribute.
+/// Decodes an initialiser or a constant's attribute.
 ///
 /// # Errors
 /// Where its type is not supported, or its data does not fit its shape.
@@ -164,8 +164,8 @@ pub fn decode(name: &str, proto: &TensorProto, folder: &mut Folder) -> Result<Va
     Ok(Value::Ints(Ints { dims, values: ints.into_iter().map(Dim::Known).collect() }))
 }
 
-/// As [`decode`], of a tensor that is not decoded again: its own form is given up, that of a large one piece by piece, so that it is
-/// never held twice.
+/// As [`decode`], for a tensor that is decoded once: its encoded form is freed, that of a large one piece by piece, so that it is
+/// never in memory twice.
 ///
 /// # Errors
 /// As [`decode`].
@@ -178,8 +178,8 @@ pub fn decode_once(name: &str, proto: &TensorProto, folder: &mut Folder) -> Resu
         proto.raw_data.as_ref().map(RefCell::take);
         return Ok(value);
     };
-    let (mut values, is_large) = (Vec::with_capacity(total), raw.len() > 2 * PIECE);
-    for piece in raw.chunks_mut(PIECE) {
+    let (mut values, is_large) = (Vec::with_capacity(total), raw.len() > 2 * DECODED_BYTES);
+    for piece in raw.chunks_mut(DECODED_BYTES) {
         values.extend(piece.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)));
         if is_large {
             discard(piece);
@@ -188,10 +188,10 @@ pub fn decode_once(name: &str, proto: &TensorProto, folder: &mut Folder) -> Resu
     Ok(Value::Floats(Const { name: name.to_string(), tensor: Tensor::from_vec(values, dims, &Device::Cpu)? }))
 }
 
-/// Bytes of a tensor that are decoded at a time.
-const PIECE: usize = 1 << 23;
+/// The bytes of a tensor that are decoded at a time.
+const DECODED_BYTES: usize = 1 << 23;
 
-/// The smallest and largest integer of a type that nets are quantised to.
+/// The range of an integer type of quantised nets.
 pub fn range(kind: DataType) -> Option<[f64; 2]> {
     match kind {
         DataType::UINT8 => Some([0.0, 255.0]),
@@ -212,12 +212,12 @@ fn each<const N: usize, T>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|b| f(*b)).collect()
 }
 
-/// A bfloat16 is the upper half of an f32.
+/// Converts a bfloat16, the upper half of an f32.
 fn brain(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
-/// An IEEE half-precision number: 1 sign, 5 exponent, 10 fraction bits.
+/// Converts an IEEE half-precision number: 1 sign, 5 exponent and 10 fraction bits.
 fn half(bits: u16) -> f32 {
     let (sign, exponent, fraction) = (bits >> 15, i32::from(bits >> 10 & 31), f32::from(bits & 1023));
     let size = match exponent {

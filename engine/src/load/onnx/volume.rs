@@ -1,8 +1,8 @@
 //! Windows over one or three axes, expressed as windows over planes.
 //!
-//! A signal is a plane of one row. The slices of a volume stand one below the other in one plane, and the taps along the depth
-//! are channels of their own, so that one convolution over the plane sums what a convolution over the volume sums. Several
-//! maps that are treated alike are slices of a volume with a window of depth one.
+//! A signal is a plane of one row. The slices of a volume are stacked vertically into one plane, and the taps along the depth
+//! become channels, so that a convolution over the plane computes the sum of a convolution over the volume. Several maps that are
+//! treated alike are slices of a volume with a window of depth one.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -13,7 +13,7 @@ use crate::graph::op::{Border, Conv, Padding, Window};
 use crate::graph::{Op, ParamId, VolumeWindow};
 use candle_core::{Device, Tensor};
 
-/// Batch x channels x length as channels x one row x length; several signals (maps x channels x length) as a row each.
+/// Reshapes batch x channels x length to channels x one row x length; several signals (maps x channels x length) to a row each.
 pub fn rows(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
     let shape = s.sample(x);
     match (x.lead, shape.as_slice()) {
@@ -22,8 +22,8 @@ pub fn rows(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
     }
 }
 
-/// What [`rows`] did undone, under the site's name.
-pub fn unrowed(s: &mut Scope, site: &Site<'_>, y: Act, several: bool) -> Result<Vec<Value>> {
+/// The inverse of [`rows`], under the site's name.
+pub fn from_rows(s: &mut Scope, site: &Site<'_>, y: Act, several: bool) -> Result<Vec<Value>> {
     let shape = s.sample(y);
     let op = if several { Op::Transpose(vec![1, 0, 2]) } else { Op::Reshape(vec![shape[0], shape[2]]) };
     Ok(vec![Value::Act(s.add(site, op, &[y])?)])
@@ -39,18 +39,18 @@ pub fn conv(
     slide: Slide,
     groups: usize,
 ) -> Result<Vec<Value>> {
-    let Stacked { x, slide, weight, several } = stacked(s, site, x, weight, slide)?;
-    let y = slid(s, site, x, &weight, bias, &slide, groups)?;
+    let Stacked { x, slide, weight, several } = as_volume(s, site, x, weight, slide)?;
+    let y = volume_conv(s, site, x, &weight, bias, &slide, groups)?;
     let op = if several { Op::Transpose(vec![1, 0, 2, 3]) } else { Op::Identity };
     let made = s.add(site, op, &[y])?;
     if !several {
-        noted(s, x, made, &slide);
+        record_window(s, x, made, &slide);
     }
     Ok(vec![Value::Act(made)])
 }
 
 /// Records that `made` is the output of a window that slides over the volume `x`.
-pub fn noted(s: &mut Scope, x: Act, made: Act, slide: &Slide) {
+pub fn record_window(s: &mut Scope, x: Act, made: Act, slide: &Slide) {
     let three = |list: &[usize]| [list[0], list[1], list[2]];
     let window = VolumeWindow {
         input: s.builder.node(x.id).name.clone(),
@@ -62,7 +62,7 @@ pub fn noted(s: &mut Scope, x: Act, made: Act, slide: &Slide) {
     s.builder.slides(made.id, window);
 }
 
-/// A transposed convolution: zeros between the entries, then the convolution with the mirrored weight.
+/// A transposed convolution: zeros between the entries, then a convolution with the mirrored weight.
 #[allow(clippy::too_many_arguments)]
 pub fn conv_transpose(
     s: &mut Scope,
@@ -75,20 +75,20 @@ pub fn conv_transpose(
     groups: usize,
 ) -> Result<Vec<Value>> {
     let extra = [vec![0; 3 - extra.len()], extra.to_vec()].concat();
-    let Stacked { mut x, slide, weight, several } = stacked(s, site, x, weight, slide)?;
-    let weight = mirrored(&weight, groups)?;
+    let Stacked { mut x, slide, weight, several } = as_volume(s, site, x, weight, slide)?;
+    let weight = mirrored_weight(&weight, groups)?;
     let mut pads = vec![(0i64, 0i64)];
     for (a, extra) in extra.into_iter().enumerate() {
         let (stride, reach) = (slide.stride[a], slide.span(a) as i64 - 1);
         if stride > 1 {
-            x = spread(s, site, x, a + 1, stride)?;
+            x = dilate(s, site, x, a + 1, stride)?;
         }
         let (before, after) = slide.pads[a];
         pads.push((reach - before as i64, reach - after as i64 + extra as i64 - (stride as i64 - 1)));
     }
-    let x = moved(s, site, x, &pads)?;
+    let x = pad_or_crop(s, site, x, &pads)?;
     let plain = Slide { stride: vec![1; 3], pads: vec![(0, 0); 3], ..slide };
-    let y = slid(s, site, x, &weight, bias, &plain, groups)?;
+    let y = volume_conv(s, site, x, &weight, bias, &plain, groups)?;
     let op = if several { Op::Transpose(vec![1, 0, 2, 3]) } else { Op::Identity };
     Ok(vec![Value::Act(s.add(site, op, &[y])?)])
 }
@@ -100,8 +100,8 @@ struct Stacked {
     several: bool,
 }
 
-/// Several maps as the slices of a volume, which a window of depth one slides over; a volume as it is.
-fn stacked(s: &mut Scope, site: &Site<'_>, x: Act, weight: &Const, slide: Slide) -> Result<Stacked> {
+/// Several maps as the slices of a volume for a window of depth one; a volume unchanged.
+fn as_volume(s: &mut Scope, site: &Site<'_>, x: Act, weight: &Const, slide: Slide) -> Result<Stacked> {
     match (x.lead, slide.kernel.len()) {
         (0, 1) => {
             let turned = s.step(site, "volume", Op::Transpose(vec![1, 0, 2]), &[x])?;
@@ -122,7 +122,7 @@ fn stacked(s: &mut Scope, site: &Site<'_>, x: Act, weight: &Const, slide: Slide)
 }
 
 /// The convolution of channels x depth x rows x columns with a weight of out x in x depth x rows x columns.
-fn slid(
+fn volume_conv(
     s: &mut Scope,
     site: &Site<'_>,
     x: Act,
@@ -145,7 +145,7 @@ fn slid(
     let (sd, sh) = (slide.stride[0], slide.stride[1]);
     let made = |a: usize, n: usize| (n - slide.span(a)) / slide.stride[a] + 1;
     let (depths, lines) = (made(0, all_depth), made(1, all_rows));
-    // The rows of each slice, as many as its windows step over.
+    // The rows of each slice, padded to a multiple of the stride.
     let tall = all_rows.div_ceil(sh) * sh;
     let pads = vec![(0, 0), slide.pads[0], (slide.pads[1].0, slide.pads[1].1 + tall - all_rows), (0, 0)];
     let mut x = x;
@@ -180,8 +180,8 @@ fn slid(
     s.step(site, "rows", Op::Select { axis: 2, index: (0..lines).collect() }, &[y])
 }
 
-/// The weight in x out/groups x .. of a transposed convolution as that of the convolution with which it agrees.
-fn mirrored(weight: &Const, groups: usize) -> Result<Const> {
+/// The weight in x out/groups x .. of a transposed convolution as the weight of the equal convolution.
+fn mirrored_weight(weight: &Const, groups: usize) -> Result<Const> {
     let dims = weight.tensor.dims().to_vec();
     if groups == 0 || !dims[0].is_multiple_of(groups) {
         return Err(Error::shape(format!("weight {dims:?} does not split into {groups} groups")));
@@ -197,8 +197,8 @@ fn mirrored(weight: &Const, groups: usize) -> Result<Const> {
     Ok(Const { name: format!("{}/mirrored", weight.name), tensor: held.contiguous()? })
 }
 
-/// `stride` - 1 zeros behind each entry of an axis.
-fn spread(s: &mut Scope, site: &Site<'_>, x: Act, axis: usize, stride: usize) -> Result<Act> {
+/// Inserts `stride` - 1 zeros behind each entry of an axis.
+fn dilate(s: &mut Scope, site: &Site<'_>, x: Act, axis: usize, stride: usize) -> Result<Act> {
     let shape = s.sample(x);
     let (front, back) = shape.split_at(axis + 1);
     let split = s.step(site, "apart", Op::Reshape([front, &[1], back].concat()), &[x])?;
@@ -210,8 +210,8 @@ fn spread(s: &mut Scope, site: &Site<'_>, x: Act, axis: usize, stride: usize) ->
     s.step(site, "spread", Op::Reshape(to), &[zeros])
 }
 
-/// Zeros added to each axis, or entries taken away where a number is negative.
-fn moved(s: &mut Scope, site: &Site<'_>, mut x: Act, pads: &[(i64, i64)]) -> Result<Act> {
+/// Pads each axis with zeros; negative numbers crop.
+fn pad_or_crop(s: &mut Scope, site: &Site<'_>, mut x: Act, pads: &[(i64, i64)]) -> Result<Act> {
     for (axis, (before, after)) in pads.iter().enumerate() {
         let n = s.sample(x)[axis] as i64;
         let (from, to) = ((-before).max(0), n - (-after).max(0));

@@ -1,6 +1,7 @@
-//! Operators with a window over one, two or three axes: convolutions and pools, with ONNX's explicit and automatic padding.
+//! Operators with a window over one, two or three axes: convolutions and pools, with explicit and automatic padding.
 //!
-//! The graph's own operations slide over rows and columns. Signals get a unit axis, volumes become planes ([`super::volume`]).
+//! The graph's own operations slide over rows and columns. Signals get an axis of one row, volumes become planes
+//! ([`super::volume`]).
 
 use super::scope::Scope;
 use super::site::Site;
@@ -11,10 +12,10 @@ use crate::graph::Op;
 use crate::graph::op::{Conv, Padding, Pool, Reduction, Window};
 use crate::limits::ONNX_WINDOW;
 
-/// A window over as many axes as it has numbers.
+/// A window over one or more axes.
 #[derive(Clone, Debug)]
 pub struct Slide {
-    /// Entries along each axis.
+    /// The number of taps along each axis.
     pub kernel: Vec<usize>,
     /// Entries between neighbouring positions.
     pub stride: Vec<usize>,
@@ -25,7 +26,7 @@ pub struct Slide {
 }
 
 impl Slide {
-    /// Entries that a window spans along axis `a`.
+    /// The entries that a window covers along axis `a`.
     pub fn span(&self, a: usize) -> usize {
         (self.kernel[a] - 1) * self.dilation[a] + 1
     }
@@ -42,12 +43,12 @@ impl Slide {
         }
     }
 
-    /// Adds the entries behind that windows rounded up over `sizes` reach.
+    /// Adds the padding at the end that windows need over `sizes` where output sizes are rounded up.
     fn fill(&mut self, sizes: &[usize]) {
         for (a, size) in sizes.iter().enumerate() {
             let ((before, after), stride, span) = (self.pads[a], self.stride[a], self.span(a));
             let Some(reach) = (size + before + after + stride - 1).checked_sub(span) else { continue };
-            // A last window that would start behind the map is dropped.
+            // A last window that would begin beyond the map is dropped.
             let last = (reach / stride).min((size + before).saturating_sub(1) / stride);
             self.pads[a].1 = after.max((last * stride + span).saturating_sub(size + before));
         }
@@ -61,7 +62,7 @@ impl Slide {
     }
 }
 
-/// Conv
+/// Conv.
 pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let c = site.floats(1)?.clone();
     let dims = c.tensor.dims().to_vec();
@@ -82,7 +83,7 @@ pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let op = Op::Conv2d(Conv { weight, bias, window: slide.plane([None, Some(0)]), groups });
             let line = volume::rows(s, site, x)?;
             let y = s.step(site, "line", op, &[line])?;
-            volume::unrowed(s, site, y, several)
+            volume::from_rows(s, site, y, several)
         }
         _ => {
             let bias = bias(s, site, 2)?;
@@ -91,7 +92,7 @@ pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
 }
 
-/// ConvTranspose
+/// ConvTranspose.
 pub fn conv_transpose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let c = site.floats(1)?.clone();
     let dims = c.tensor.dims().to_vec();
@@ -115,7 +116,7 @@ pub fn conv_transpose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let input = sizes[a];
             let full = (input - 1) * slide.stride[a] + slide.span(a) + extra[a];
             let total = full as i64 - wanted.as_ref().map_or(input * slide.stride[a], |w| w[a]) as i64;
-            // A larger output than the window reaches is filled up behind.
+            // An output larger than the windows reach is padded at the end.
             extra[a] += total.min(0).unsigned_abs() as usize;
             let (total, half) = (total.max(0) as usize, total.max(0) as usize / 2);
             slide.pads[a] = if auto == Auto::SameUpper { (half, total - half) } else { (total - half, half) };
@@ -138,28 +139,28 @@ pub fn conv_transpose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let line = volume::rows(s, site, x)?;
             let op = Op::ConvTranspose2d(Conv { weight, bias, window, groups }, [0, extra[0]]);
             let y = s.step(site, "line", op, &[line])?;
-            volume::unrowed(s, site, y, false)
+            volume::from_rows(s, site, y, false)
         }
         _ => volume::conv_transpose(s, site, x, &c, bias, slide, &extra, groups),
     }
 }
 
-/// MaxPool
+/// MaxPool.
 pub fn max_pool(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     pool(s, site, Op::MaxPool)
 }
 
-/// AveragePool
+/// AveragePool.
 pub fn average_pool(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     pool(s, site, Op::AvgPool)
 }
 
-/// GlobalAveragePool
+/// GlobalAveragePool.
 pub fn global_average_pool(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     global(s, site, Reduction::Mean)
 }
 
-/// GlobalMaxPool
+/// GlobalMaxPool.
 pub fn global_max_pool(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     global(s, site, Reduction::Max)
 }
@@ -175,7 +176,7 @@ fn global(s: &mut Scope, site: &Site<'_>, reduction: Reduction) -> Result<Vec<Va
     Ok(vec![Value::Act(s.add(site, op, &[x])?)])
 }
 
-/// LpPool: the p-th root of the sum of p-th powers in each window.
+/// LpPool: the p-th root of the sum of p-th powers over each window.
 pub fn lp_pool(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     use crate::graph::op::Activation;
     let p = site.int("p")?.unwrap_or(2) as f64;
@@ -209,7 +210,7 @@ fn pool_counting(s: &mut Scope, site: &Site<'_>, op: fn(Pool) -> Op, counting: O
     let x = spatial(s, site, n)?;
     let (mut slide, mut ceil) = slide(s, site, x, &kernel)?;
     if ceil && counting.is_some() {
-        // What windows reach beyond the map is zeros of their sums, so that every mean is of a whole window.
+        // Beyond the map, windows sum zeros, so that every mean is over a whole window.
         let shape = s.sample(x);
         slide.fill(&shape[shape.len() - n..]);
         ceil = false;
@@ -224,7 +225,7 @@ fn pool_counting(s: &mut Scope, site: &Site<'_>, op: fn(Pool) -> Op, counting: O
     if n == 2 && shape.len() == 3 {
         return Ok(vec![Value::Act(s.add(site, make([Some(0), Some(1)]), &[x])?)]);
     }
-    // All axes before the window's as channels.
+    // All axes before the window's, as channels.
     let (front, sizes) = shape.split_at(shape.len() - n);
     let channels: usize = front.iter().product();
     let flat = |s: &mut Scope, part: &str, to: Vec<usize>, x: Act| s.step(site, part, Op::Reshape(to), &[x]);
@@ -234,7 +235,7 @@ fn pool_counting(s: &mut Scope, site: &Site<'_>, op: fn(Pool) -> Op, counting: O
             s.step(site, "line", make([None, Some(0)]), &[line])?
         }
         [_, rows, columns] => {
-            // A window's maximum is the maximum of its planes', and so is the mean.
+            // The maximum of a window is the maximum over its planes' maxima, and likewise the mean.
             let planes = flat(s, "planes", vec![channels * sizes[0], rows, columns], x)?;
             let within = s.step(site, "within", make([Some(1), Some(2)]), &[planes])?;
             let [_, h, w] = s.sample(within)[..] else { return Err(Error::internal("a pool makes a map")) };
@@ -243,7 +244,7 @@ fn pool_counting(s: &mut Scope, site: &Site<'_>, op: fn(Pool) -> Op, counting: O
             let depth = s.sample(y)[1];
             let to = [front, &[depth, h, w]].concat();
             let made = s.add(site, Op::Reshape(to), &[y])?;
-            volume::noted(s, x, made, &slide);
+            volume::record_window(s, x, made, &slide);
             return Ok(vec![Value::Act(made)]);
         }
         _ => {
@@ -256,7 +257,7 @@ fn pool_counting(s: &mut Scope, site: &Site<'_>, op: fn(Pool) -> Op, counting: O
     Ok(vec![Value::Act(s.add(site, Op::Reshape(to), &[y])?)])
 }
 
-/// The window with its padding, and whether outputs are rounded up.
+/// The window with its padding, and whether output sizes are rounded up.
 fn slide(s: &Scope, site: &Site<'_>, x: Act, kernel: &[usize]) -> Result<(Slide, bool)> {
     let mut slide = bare_slide(site, kernel)?;
     let ceil = site.int("ceil_mode")?.unwrap_or(0) != 0;
@@ -320,10 +321,10 @@ fn explicit(site: &Site<'_>, n: usize) -> Result<Vec<(usize, usize)>> {
     Ok((0..n).map(|a| (pads[a] as usize, pads[a + n] as usize)).collect())
 }
 
-/// Numbers from `least` up, one for each of `n` axes.
+/// A list attribute of numbers from `least` up, one for each of `n` axes.
 fn list(site: &Site<'_>, name: &str, least: i64, n: usize) -> Result<Option<Vec<usize>>> {
     let Some(all) = site.int_list(name)? else { return Ok(None) };
-    // output_shape may list batch and channels too.
+    // output_shape may include batch and channels.
     let listed = if name == "output_shape" && all.len() == n + 2 { &all[2..] } else { &all[..] };
     if listed.len() == n && listed.iter().all(|v| (least..=ONNX_WINDOW).contains(v)) {
         return Ok(Some(listed.iter().map(|v| *v as usize).collect()));
@@ -341,7 +342,7 @@ fn groups(site: &Site<'_>) -> Result<usize> {
         .ok_or_else(|| Error::format(format!("attribute `group` is {groups}")))
 }
 
-/// A constant vector in input `i`, if there is one.
+/// A constant vector in input `i`, where it is given.
 fn bias(s: &mut Scope, site: &Site<'_>, i: usize) -> Result<Option<crate::graph::ParamId>> {
     if !site.has(i) {
         return Ok(None);
@@ -350,7 +351,7 @@ fn bias(s: &mut Scope, site: &Site<'_>, i: usize) -> Result<Option<crate::graph:
     s.param(bias).map(Some)
 }
 
-/// Input 0 as batch x channels x `n` axes; without a batch the first axis counts maps that are treated alike.
+/// Input 0 as batch x channels x `n` axes; without a batch, the first axis counts maps that are treated alike.
 fn spatial(s: &mut Scope, site: &Site<'_>, n: usize) -> Result<Act> {
     let x = s.batched(site, 0)?;
     let shape = s.sample(x);
@@ -361,7 +362,7 @@ fn spatial(s: &mut Scope, site: &Site<'_>, n: usize) -> Result<Act> {
     Err(Error::unsupported(format!("takes batch x channels x {takes}, got {shape:?} a sample")))
 }
 
-/// The axes over which a convolution with a weight of `dims` slides.
+/// The number of axes over which a convolution with a weight of `dims` slides.
 fn axes_of(dims: &[usize]) -> Result<usize> {
     match dims.len() {
         3..=5 => Ok(dims.len() - 2),

@@ -1,4 +1,4 @@
-//! Checks of Protocol Buffers' wire format: `rten-onnx` trusts lengths and nesting, which a damaged file can have wrong.
+//! Checks of Protocol Buffers' wire format: `rten-onnx` trusts lengths and nesting, which may be wrong in a damaged file.
 
 use crate::error::{Error, Result};
 use crate::limits::ONNX_DEPTH;
@@ -6,15 +6,15 @@ use rten_onnx::onnx::{ModelProto, StringStringEntryProto};
 use rten_onnx::protobuf::{DecodeMessage, ErrorKind, OwnedValues, ProtobufError, ReadValue};
 use std::ops::Range;
 
-/// The smallest block of bytes that [`model`] reports to its caller.
-const LARGE: usize = 1 << 16;
-/// Bytes of a block that are copied at a time.
-const PIECE: usize = 1 << 23;
+/// The length of a block, bytes, from which on [`model`] reports it to its caller.
+const MIN_REPORTED_BYTES: usize = 1 << 16;
+/// The bytes of a block that are copied at a time.
+const COPIED_BYTES: usize = 1 << 23;
 
-/// The model in the bytes of an ONNX file; `copied` is called with the range of each large block that is not read again.
+/// Decodes an ONNX model; `copied` is called with the range of each large block that will not be read again.
 ///
 /// # Errors
-/// Where the bytes are no ONNX model or end too early.
+/// Where the bytes are no ONNX model or are truncated.
 pub fn model(bytes: &[u8], copied: &dyn Fn(Range<usize>)) -> Result<ModelProto> {
     check(bytes, Message::Model, 0)?;
     let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
@@ -28,7 +28,7 @@ pub fn model(bytes: &[u8], copied: &dyn Fn(Range<usize>)) -> Result<ModelProto> 
 /// A model's metadata (field 14 of onnx.proto: pairs of key and value), without reading its graph.
 ///
 /// # Errors
-/// Where the bytes are no ONNX model or end too early.
+/// Where the bytes are no ONNX model or are truncated.
 pub fn metadata(bytes: &[u8]) -> Result<Vec<(String, String)>> {
     check(bytes, Message::Model, 0)?;
     let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
@@ -43,7 +43,7 @@ pub fn metadata(bytes: &[u8]) -> Result<Vec<(String, String)>> {
             _ => {
                 let len = reader.read_varint().map_err(damaged)? as usize;
                 let part = reader.take(len).map_err(damaged)?;
-                if tag >> 3 == METADATA {
+                if tag >> 3 == METADATA_FIELD {
                     let part = Bytes { data: part, at: 0, copied: &|_| () };
                     let pair = StringStringEntryProto::decode(part).map_err(damaged)?;
                     pairs.extend(pair.key.zip(pair.value));
@@ -54,10 +54,10 @@ pub fn metadata(bytes: &[u8]) -> Result<Vec<(String, String)>> {
     Ok(pairs)
 }
 
-/// The field of a model's metadata.
-const METADATA: u64 = 14;
+/// The field number of a model's metadata.
+const METADATA_FIELD: u64 = 14;
 
-/// The messages that are read; a flat one holds no others.
+/// The messages that are read; a flat one contains no others.
 #[derive(Clone, Copy)]
 enum Message {
     Model,
@@ -97,7 +97,7 @@ impl Message {
     }
 }
 
-/// Checks the fields of a message: every length must stay inside the message that holds it.
+/// Checks the fields of a message: every length must stay inside the enclosing message.
 fn check(bytes: &[u8], message: Message, depth: usize) -> Result<()> {
     let wrong = |what: &str| {
         Err(Error::format(format!("not an ONNX model, or a damaged one ({what})"))
@@ -133,7 +133,7 @@ fn check(bytes: &[u8], message: Message, depth: usize) -> Result<()> {
     Ok(())
 }
 
-/// Calls `f` with the number and the bytes of each field that holds bytes.
+/// Calls `f` with the number and the bytes of each length-delimited field.
 ///
 /// # Errors
 /// Where the bytes are no message, or `f` fails.
@@ -157,7 +157,7 @@ pub fn each(bytes: &[u8], mut f: impl FnMut(u64, &[u8]) -> Result<()>) -> Result
     Ok(())
 }
 
-/// A reader over a slice that never allocates more than the slice holds.
+/// A reader over a slice that never allocates more than the slice's length.
 pub struct Bytes<'a> {
     data: &'a [u8],
     at: usize,
@@ -165,10 +165,10 @@ pub struct Bytes<'a> {
 }
 
 impl Bytes<'_> {
-    /// The message in `bytes`.
+    /// Decodes the message in `bytes`.
     ///
     /// # Errors
-    /// Where they hold another.
+    /// Where they are another message.
     pub fn decoded<M: DecodeMessage<Types = OwnedValues>>(bytes: &[u8]) -> Result<M> {
         let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
         M::decode(Bytes { data: bytes, at: 0, copied: &|_| () }).map_err(damaged)
@@ -211,16 +211,16 @@ impl ReadValue for Bytes<'_> {
     }
 
     fn read_bytes(&mut self, len: usize) -> Result<Vec<u8>, ProtobufError> {
-        if len < LARGE {
+        if len < MIN_REPORTED_BYTES {
             return Ok(self.take(len)?.to_vec());
         }
-        // Piece by piece, so that a large block is never held whole both here and in the file's map.
+        // In pieces, so that a large block is not in memory twice, here and in the file's map.
         let end = self.at.checked_add(len).filter(|end| *end <= self.data.len());
         let end = end.ok_or_else(|| ProtobufError::new(ErrorKind::Eof))?;
         let mut bytes = Vec::with_capacity(len);
         while self.at < end {
             let from = self.at;
-            bytes.extend_from_slice(self.take(PIECE.min(end - from))?);
+            bytes.extend_from_slice(self.take(COPIED_BYTES.min(end - from))?);
             (self.copied)(from..self.at);
         }
         Ok(bytes)

@@ -9,7 +9,8 @@ mod layers;
 mod nets;
 
 use super::options::LoadOptions;
-use super::photos::{self, Sidecar};
+use super::presets;
+use super::sidecar::Sidecar;
 use super::{LoadRequest, fetch};
 use crate::data::Interpolation;
 use crate::data::preprocess::{Preprocess, Resize, Size};
@@ -126,7 +127,7 @@ impl Published {
         let &[channels, height, width] = net.input_shape() else {
             return Err(Error::value(format!("the net's input is {:?}, which no photo becomes", net.input_shape())));
         };
-        let preset = |name: &str| photos::preset(name, Size { height, width }, channels);
+        let preset = |name: &str| presets::preset(name, Size { height, width }, channels);
         Ok(match self.photos {
             Photos::Caffe(_) => Preprocess { resize: Resize::Direct, ..preset("caffe")? },
             Photos::ImageNet => Preprocess {

@@ -3,46 +3,12 @@
 //! Users replace a net's last layer by an `nn.Sequential` of their own, or remove it to obtain features. A state_dict holds
 //! the linear layers and normalisations, but not the layers without parameters between them.
 
+use super::built::HeadActivation;
 use super::names::in_order;
 use super::net::{Net, dims};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::graph::op::Activation;
-use serde::{Deserialize, Serialize};
-
-/// What is between the linear layers of a classifier that is not the architecture's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HeadActivation {
-    /// max(0, x)
-    Relu,
-    /// x where positive, else 0.01 x
-    LeakyRelu,
-    /// x Phi(x)
-    Gelu,
-    /// x sigmoid(x)
-    Silu,
-    /// tanh(x)
-    Tanh,
-    /// 1 / (1 + e^-x)
-    Sigmoid,
-    /// Nothing but dropout.
-    None,
-}
-
-impl HeadActivation {
-    fn function(self) -> Option<Activation> {
-        match self {
-            HeadActivation::Relu => Some(Activation::Relu),
-            HeadActivation::LeakyRelu => Some(Activation::LeakyRelu(0.01)),
-            HeadActivation::Gelu => Some(Activation::Gelu { tanh: false }),
-            HeadActivation::Silu => Some(Activation::Silu),
-            HeadActivation::Tanh => Some(Activation::Tanh),
-            HeadActivation::Sigmoid => Some(Activation::Sigmoid),
-            HeadActivation::None => None,
-        }
-    }
-}
 
 impl Net<'_> {
     /// The classifier `module` on the features `x`. `own` are the architecture's linear layers in it; where there are

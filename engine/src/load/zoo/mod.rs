@@ -5,6 +5,7 @@
 //! architecture, the number of classes and of input channels that of the file.
 
 mod alexnet;
+mod built;
 mod convnext;
 mod densenet;
 mod efficientnet;
@@ -33,40 +34,14 @@ use std::sync::LazyLock;
 use crate::data::Interpolation;
 use crate::data::preprocess::{Order, Preprocess, Resize};
 use crate::error::{Error, Result, did_you_mean};
-use crate::graph::Weights;
-use crate::graph::{Graph, NodeId};
+use crate::graph::NodeId;
 use crate::load::tensors::Tensors;
-pub use head::HeadActivation;
+pub use built::{Built, HeadActivation, How};
 use net::Net;
 pub use recognise::{Recognised, recognised};
 
 /// Builds an architecture for an input of height and width, and returns the node of the raw output.
 type Write = fn(&mut Net, [usize; 2]) -> Result<NodeId>;
-
-/// What the caller says of a file that the file does not say itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct How {
-    /// GoogLeNet's and Inception's option (true as torchvision runs its published weights), and an error elsewhere.
-    pub transform_input: Option<bool>,
-    /// The activation between the linear layers of a user's own classifier.
-    pub head: Option<HeadActivation>,
-    /// Whether only shapes are checked: the net is built without its values.
-    pub dry: bool,
-}
-
-/// A net from a file.
-pub struct Built {
-    /// Its graph.
-    pub graph: Graph,
-    /// Its parameters.
-    pub weights: Weights,
-    /// Notes on how the file was read, for the user.
-    pub notes: Vec<String>,
-    /// Whether the file has no classifier, so that the outputs are features.
-    pub headless: bool,
-    /// How many values it has outside the first convolution's weight and the classifier, running means and variances among them.
-    pub values: usize,
-}
 
 /// How photos become inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeSet;
 
-use super::{Built, HeadActivation, How};
+use super::built::{Built, HeadActivation, How};
 use crate::error::{Error, Result};
 use crate::graph::op::{Activation, Binary, Conv, Padding, Pool, Reduction, Window};
 use crate::graph::{Builder, NodeId, Op, ParamId};

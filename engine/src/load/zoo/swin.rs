@@ -12,7 +12,7 @@ const EPS: f64 = 1e-5;
 /// Side of a patch, px.
 const PATCH: usize = 4;
 /// Added between tokens that are no neighbours in the picture.
-const FAR: f32 = -100.0;
+const MASKED_SCORE: f32 = -100.0;
 
 /// `swin_t` to `swin_b` by torchvision's names, `swin_tiny_patch4_window7_224` and the like by timm's: blocks by stage and
 /// channels of the first; heads and windows are the file's.
@@ -157,7 +157,7 @@ fn position_bias(net: &mut Net, name: &str, table: &str, side: usize, heads: usi
     net.constant(&format!("{name}.relative_position_bias"), bias)
 }
 
-/// [`FAR`] between tokens of a window that the roll brought together, windows x tokens x tokens.
+/// [`MASKED_SCORE`] between tokens of a window that the roll brought together, windows x tokens x tokens.
 fn mask(padded: [usize; 2], side: usize, shift: [usize; 2]) -> Vec<f32> {
     let part = |axis: usize, i: usize| match (shift[axis], padded[axis]) {
         (0, _) => 0,
@@ -171,7 +171,7 @@ fn mask(padded: [usize; 2], side: usize, shift: [usize; 2]) -> Vec<f32> {
             (part(0, y), part(1, x))
         };
         for i in 0..side * side {
-            mask.extend((0..side * side).map(|j| if of(i) == of(j) { 0.0 } else { FAR }));
+            mask.extend((0..side * side).map(|j| if of(i) == of(j) { 0.0 } else { MASKED_SCORE }));
         }
     }
     mask

@@ -3,7 +3,7 @@
 //! Szegedy et al., "Intriguing properties of neural networks", 2013, section 4.1.
 
 use crate::ascent::loss::Escape;
-use crate::ascent::{Aim, CrossEntropy, Lbfgs as Solver, Objective, Optimiser};
+use crate::ascent::{Aim, CrossEntropy, LbfgsOptimiser as Solver, Objective, Optimiser};
 use crate::error::Result;
 use crate::job::Job;
 use crate::probes::attack::{Attack, AttackBatch, Norm, Perturbed, Target};

@@ -40,7 +40,7 @@ crate::params! {
 impl Probe for LinearTemplate {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         if matches!(input, Input::Data(_)) {
-            return Err(Error::subject("an image or a tensor is asked for, got a data set"));
+            return Err(Error::subject("expected an image or a tensor, got a data set"));
         }
         let inputs = AttackInputs::of(on, input, None, job)?;
         let (model, space) = (&inputs.model, &inputs.space);

@@ -39,7 +39,7 @@ crate::params! {
 impl Probe for LogitSweep {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         if matches!(input, Input::Data(_)) {
-            return Err(Error::subject(format!("one image is asked for, got {}", input.kind()))
+            return Err(Error::subject(format!("expected one image, got {}", input.kind()))
                 .hint("`logit_sweep().run(net, data[0])`"));
         }
         let inputs = AttackInputs::of(on, input, None, job)?;

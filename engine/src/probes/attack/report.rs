@@ -13,7 +13,7 @@ use crate::tensor::tensor;
 use rayon::prelude::*;
 
 /// Images of a data set whose pictures are shown.
-const SHOWN: usize = 6;
+const SHOWN_IMAGES: usize = 6;
 
 /// The artifact of an attack.
 ///
@@ -55,7 +55,7 @@ fn percent(p: f64) -> String {
 
 fn pictures(inputs: &AttackInputs, outcomes: &[Outcome]) -> Result<Part> {
     let mut images = Vec::new();
-    let shown = if inputs.single { 1 } else { SHOWN };
+    let shown = if inputs.single { 1 } else { SHOWN_IMAGES };
     let factor = factor(inputs, &outcomes[..shown.min(outcomes.len())]);
     for (n, j) in outcomes.iter().enumerate().take(shown) {
         let clean = inputs.space.picture(&inputs.model, &inputs.space.to_net(inputs.image(n)))?;

@@ -5,10 +5,10 @@ use crate::ascent::{Aim, Margin};
 use crate::error::Result;
 
 /// The largest factor by which a smallest perturbation is enlarged.
-const LARGEST: f64 = 64.0;
+const MAX_ENLARGEMENT: f64 = 64.0;
 
 /// The most rounds of steps of one.
-const ROUNDS: usize = 30;
+const MAX_UNIT_STEP_ROUNDS: usize = 30;
 
 /// Whole values within the ball: at its edge towards the clean image.
 pub fn round_within(norm: Norm, eps: f64, clean: &[f64], float: &[f64]) -> Vec<f64> {
@@ -69,7 +69,7 @@ fn enlarge(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> R
     while !reached(high)? {
         low = high;
         high *= 1.5;
-        if high > LARGEST {
+        if high > MAX_ENLARGEMENT {
             return Ok(None);
         }
     }
@@ -99,7 +99,7 @@ fn mend(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Resu
 fn step(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], plain: &[f64]) -> Result<Option<Vec<f64>>> {
     let mut whole = plain.to_vec();
     let margin = Margin::new(batch.model, vec![aim], f64::INFINITY);
-    for round in 0..ROUNDS {
+    for round in 0..MAX_UNIT_STEP_ROUNDS {
         let (values, gradient) = batch.measure(&margin, &whole)?;
         let mut moves: Vec<(f64, usize)> = Vec::new();
         for (i, g) in gradient.iter().enumerate().filter(|(_, g)| **g != 0.0) {

@@ -32,7 +32,7 @@ crate::choice! {
 
 /// How many points the path has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Steps {
+pub enum PathSteps {
     /// This number.
     Fixed(usize),
     /// Doubled from 25 until the completeness delta is below 1 % of the score difference, or 1600.
@@ -43,28 +43,28 @@ const AUTO_FIRST: usize = 25;
 const AUTO_LAST: usize = 1600;
 const MOST_STEPS: usize = 100_000;
 
-impl From<usize> for Steps {
+impl From<usize> for PathSteps {
     fn from(n: usize) -> Self {
-        Steps::Fixed(n)
+        PathSteps::Fixed(n)
     }
 }
 
-impl Param for Steps {
+impl Param for PathSteps {
     fn form() -> Form {
         Form { words: "a whole number from 1 to 100000, or \"auto\"".into(), choices: vec!["auto"] }
     }
     fn read(value: &Value) -> Result<Self> {
         match value {
-            Value::Text(t) if t == "auto" => Ok(Steps::Auto),
-            Value::Int(n) if (1..=MOST_STEPS as i64).contains(n) => Ok(Steps::Fixed(*n as usize)),
+            Value::Text(t) if t == "auto" => Ok(PathSteps::Auto),
+            Value::Int(n) if (1..=MOST_STEPS as i64).contains(n) => Ok(PathSteps::Fixed(*n as usize)),
             Value::Int(n) => Err(Error::value(format!("takes {}, got {n}", Self::form().words))),
             other => Err(wrong_kind::<Self>(other)),
         }
     }
     fn write(&self) -> Value {
         match self {
-            Steps::Fixed(n) => Value::Int(*n as i64),
-            Steps::Auto => Value::Text("auto".into()),
+            PathSteps::Fixed(n) => Value::Int(*n as i64),
+            PathSteps::Auto => Value::Text("auto".into()),
         }
     }
 }
@@ -82,7 +82,7 @@ crate::params! {
     )]
     pub struct IntegratedGradients as "integrated_gradients" {
         /// Points along the path, or "auto": doubled until the delta is below 1 % of the score difference.
-        steps: Steps = Steps::Fixed(50);
+        steps: PathSteps = PathSteps::Fixed(50);
         /// "gauss_legendre", "riemann" (middle points) or "riemann_right".
         method: Quadrature = Quadrature::GaussLegendre;
         /// Where the path begins: "zero", "blur", "random", a number, an image, a tensor, or a list of these, whose maps are
@@ -110,7 +110,7 @@ impl Probe for IntegratedGradients {
             path.delta(),
             path.steps
         ));
-        if self.steps == Steps::Auto && path.delta().abs() > 0.01 * difference.abs() {
+        if self.steps == PathSteps::Auto && path.delta().abs() > 0.01 * difference.abs() {
             artifact = artifact
                 .note(format!("the delta did not fall below 1 % of the score difference within {} steps", path.steps));
         }
@@ -169,8 +169,8 @@ impl IntegratedGradients {
             baseline_score += score_of(b)? / baselines.len() as f64;
         }
         let mut steps = match self.steps {
-            Steps::Fixed(n) => n,
-            Steps::Auto => AUTO_FIRST,
+            PathSteps::Fixed(n) => n,
+            PathSteps::Auto => AUTO_FIRST,
         };
         loop {
             let mut sum = vec![0.0f64; x.elem_count()];
@@ -184,7 +184,7 @@ impl IntegratedGradients {
             let map = tensor(sum.into_iter().map(|v| v as f32).collect::<Vec<_>>(), x.dims())?;
             let path = Path { map, score, baseline_score, total, steps, done };
             let good = path.delta().abs() <= 0.01 * (score - baseline_score).abs();
-            if matches!(self.steps, Steps::Fixed(_)) || good || steps >= AUTO_LAST || job.stopped() {
+            if matches!(self.steps, PathSteps::Fixed(_)) || good || steps >= AUTO_LAST || job.stopped() {
                 return Ok(path);
             }
             steps *= 2;

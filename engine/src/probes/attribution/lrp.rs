@@ -92,23 +92,23 @@ impl Param for LayerRules {
 
 /// A number for each channel of the net's input, or one for all.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PerChannel(pub Vec<f64>);
+pub struct ChannelBounds(pub Vec<f64>);
 
-impl From<f64> for PerChannel {
+impl From<f64> for ChannelBounds {
     fn from(v: f64) -> Self {
-        PerChannel(vec![v])
+        ChannelBounds(vec![v])
     }
 }
 
-impl Param for PerChannel {
+impl Param for ChannelBounds {
     fn form() -> Form {
         Form::words("a number, or a list of one for each channel")
     }
 
     fn read(value: &Value) -> Result<Self> {
         match value {
-            Value::Float(_) | Value::Int(_) => Ok(PerChannel(vec![f64::read(value)?])),
-            Value::List(_) => Ok(PerChannel(Vec::<f64>::read(value)?)),
+            Value::Float(_) | Value::Int(_) => Ok(ChannelBounds(vec![f64::read(value)?])),
+            Value::List(_) => Ok(ChannelBounds(Vec::<f64>::read(value)?)),
             other => Err(wrong_kind::<Self>(other)),
         }
     }
@@ -149,9 +149,9 @@ crate::params! {
         alpha: f64 = 2.0, in 1.0..=1e6;
         /// z-box: the smallest value of the preprocessed input, one number or one for each channel; from the net's card unless
         /// given.
-        low: Option<PerChannel> = None;
+        low: Option<ChannelBounds> = None;
         /// z-box: the largest value, likewise.
-        high: Option<PerChannel> = None;
+        high: Option<ChannelBounds> = None;
     }
 }
 
@@ -176,7 +176,7 @@ impl Probe for Lrp {
             "the score {:.6} = {total:.6} at the input + {biases:.6} taken by biases + {lost:.6} by stabilisers, padding and silent outputs",
             start.score
         ));
-        if start.score != 0.0 && total.abs() < LITTLE * start.score.abs() {
+        if start.score != 0.0 && total.abs() < MIN_EXPLAINED_SHARE * start.score.abs() {
             artifact = artifact.note(
                 "biases take nearly all relevance in this net, so the map tells little of the score; `deep_lift` and \
                  `integrated_gradients` explain it against a baseline",
@@ -256,7 +256,7 @@ impl Lrp {
         })?;
         let (low, high): (Vec<f64>, Vec<f64>) =
             card.bounds().iter().map(|(l, h)| (f64::from(*l), f64::from(*h))).unzip();
-        let given = |side: &Option<PerChannel>, known: Vec<f64>| side.as_ref().map_or(known, |s| s.0.clone());
+        let given = |side: &Option<ChannelBounds>, known: Vec<f64>| side.as_ref().map_or(known, |s| s.0.clone());
         Ok((given(&self.low, low), given(&self.high, high)))
     }
 }
@@ -292,16 +292,16 @@ impl Start {
 }
 
 /// Share of the score that reaches the input, below which a note says that the map explains little of it.
-const LITTLE: f64 = 0.1;
+const MIN_EXPLAINED_SHARE: f64 = 0.1;
 
 /// Share of the score below which a loss is not listed.
-const NOTICEABLE: f64 = 1e-6;
+const MIN_LISTED_LOSS: f64 = 1e-6;
 
 /// A row for each layer whose bias absorbs relevance, or which loses some.
 fn account(graph: &Graph, entries: &[(NodeId, LayerBudget)], score: f64) -> Table {
     let mut table = Table::new(["layer", "kind", "arrived", "passed", "biases", "lost"]);
     for (id, e) in entries {
-        if e.bias != 0.0 || e.absorbed().abs() > NOTICEABLE * score.abs() {
+        if e.bias != 0.0 || e.absorbed().abs() > MIN_LISTED_LOSS * score.abs() {
             let node = graph.node(*id);
             table.push([
                 Cell::from(node.name.as_str()),

@@ -20,7 +20,7 @@ use candle_core::Tensor;
 use std::sync::Arc;
 
 /// The share of the resized photo's side that a crop takes, as usual for nets of ImageNet.
-const SHARE: f64 = 0.875;
+const CROP_SHARE: f64 = 0.875;
 
 crate::params! {
     /// Any probe's map as the mean over five crops of the photo and their mirror images, each mapped back to its position on
@@ -178,7 +178,7 @@ impl MultiCrop {
 /// The whole photo in the net's units, resized as the card says before its crop.
 fn plane_of(p: &Preprocess, photo: &Image) -> Result<Prepared> {
     let Size { height, width } = p.size;
-    let wider = |n: usize| (n as f64 / SHARE).round_ties_even() as usize;
+    let wider = |n: usize| (n as f64 / CROP_SHARE).round_ties_even() as usize;
     let (w, h) = (photo.width(), photo.height());
     let (columns, rows) = match p.resize {
         Resize::Squash(to) if to.height > height && to.width > width => (to.width, to.height),
@@ -212,7 +212,7 @@ fn enlarged(x: &Tensor) -> Result<Tensor> {
     let &[_, channels, height, width] = x.dims() else {
         return Err(Error::subject(format!("a tensor {:?} is no image, so nothing can be cropped", x.dims())));
     };
-    let size = [height, width].map(|n| (n as f64 / SHARE).round_ties_even() as usize);
+    let size = [height, width].map(|n| (n as f64 / CROP_SHARE).round_ties_even() as usize);
     let values = resized(&to_f64(x)?, [height, width], size);
     Ok(tensor(values, &[1, channels, size[0], size[1]])?.to_dtype(x.dtype())?)
 }

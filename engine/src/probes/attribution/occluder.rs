@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// The options of an occluder.
 pub const OPTIONS: [&str; 3] = ["patch", "fill", "top"];
 /// Classes that are shown unless `top` says how many.
-const TOP: usize = 5;
+const DEFAULT_CLASSES: usize = 5;
 /// The colour in which the patch is drawn on the photo.
 const GREY: [u8; 3] = [128; 3];
 
@@ -49,7 +49,7 @@ impl Occluder {
         let given = |name: &str| options.get(name);
         let extent = given("patch").map_or(Ok(Extent::InProportion), Extent::read).map_err(named("patch"))?;
         let fill = given("fill").map_or(Ok(Fill::Zero), Fill::read).map_err(named("fill"))?;
-        let top = given("top").map_or(Ok(TOP), usize::read).map_err(named("top"))?;
+        let top = given("top").map_or(Ok(DEFAULT_CLASSES), usize::read).map_err(named("top"))?;
         model.labels_readout()?;
         let prepared = Input::Image(photo.clone()).prepared(model)?;
         let [_, _, height, width] = prepared.x.dims()[..] else {

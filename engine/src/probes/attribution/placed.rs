@@ -11,11 +11,11 @@ use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
 
 /// The share of the input's sides by which a layer's map may miss its edges and still be taken to lie over all of it.
-const TOLERANCE: f64 = 0.04;
+const EDGE_TOLERANCE: f64 = 0.04;
 
 /// Where a layer's map lies on the input.
 pub(super) fn place(model: &Model, node: NodeId) -> MapPlace {
-    model.graph().map_place(node, TOLERANCE)
+    model.graph().map_place(node, EDGE_TOLERANCE)
 }
 
 /// What is drawn on: the input with its photo, or without where it is not known where on it the layer's map lies.

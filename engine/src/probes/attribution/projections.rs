@@ -90,16 +90,16 @@ fn peaks(on: &Subject, data: &Dataset, job: &Job) -> Result<(Vec<Peak>, StreamRe
 }
 
 /// The share of a signal's values that is shown as it is; those beyond are cut to black or white.
-const SHOWN: f64 = 0.995;
+const SHOWN_QUANTILE: f64 = 0.995;
 
-/// A signal C x H x W as a picture: zero is grey, magnitudes from the `SHOWN` quantile on black or white, in the photo's
+/// A signal C x H x W as a picture: zero is grey, magnitudes from the `SHOWN_QUANTILE` quantile on black or white, in the photo's
 /// order of colours.
 pub fn picture(model: &Model, signal: &Tensor) -> Result<Image> {
     let (channels, height, width) = signal.dims3()?;
     let values = to_f32(signal)?;
     let mut magnitudes: Vec<f64> = values.iter().map(|v| f64::from(v.abs())).filter(|v| *v > 0.0).collect();
     magnitudes.sort_unstable_by(f64::total_cmp);
-    let most = quantile(&magnitudes, SHOWN).map_or(f32::MIN_POSITIVE, |m| m as f32);
+    let most = quantile(&magnitudes, SHOWN_QUANTILE).map_or(f32::MIN_POSITIVE, |m| m as f32);
     let bgr = model.card().preprocess()?.order == Order::Bgr;
     let plane = height * width;
     let at = |p: usize, c: usize| {

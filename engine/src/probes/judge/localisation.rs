@@ -24,7 +24,7 @@ const OVERLAPS: [f64; 3] = [0.3, 0.5, 0.7];
 /// The colour of known boxes.
 const GREEN: [u8; 3] = [20, 160, 70];
 /// Images whose boxes are drawn.
-const SHOWN: usize = 8;
+const DRAWN_IMAGES: usize = 8;
 
 crate::params! {
     /// The share of images on which a map's box overlaps the object's by at least half (intersection over union), for the known
@@ -91,7 +91,7 @@ impl Probe for Localisation {
                     None => centred(seen.height(), seen.width()),
                 };
                 let found = self.score(&map, &sight, scores);
-                if player == 0 && pictures.len() < SHOWN {
+                if player == 0 && pictures.len() < DRAWN_IMAGES {
                     let ours = found.map_or_else(|| image.clone(), |corners| framed(&image, corners, RED));
                     let caption = format!("{}: {:.2}", target, scores.iou.last().copied().unwrap_or(0.0));
                     pictures.push((framed(&ours, known, GREEN), caption));

@@ -38,7 +38,7 @@ crate::params! {
 }
 
 /// Rows of the smoothness table that are shown; the array holds all.
-const LEAST: usize = 10;
+const SHOWN_ROWS: usize = 10;
 
 /// A layer's weights seen as planes: filters x input channels x rows x columns.
 struct Planes {
@@ -80,9 +80,12 @@ impl Probe for Filters {
             let n = table.len();
             let values =
                 table.column("smoothness")?.iter().map(|c| c.number().unwrap_or(f64::NAN) as f32).collect::<Vec<_>>();
-            let least = table.sorted("smoothness", false)?.head(LEAST);
-            let title =
-                if n > LEAST { format!("the {LEAST} least smooth of {n} filters") } else { "smoothness".into() };
+            let least = table.sorted("smoothness", false)?.head(SHOWN_ROWS);
+            let title = if n > SHOWN_ROWS {
+                format!("the {SHOWN_ROWS} least smooth of {n} filters")
+            } else {
+                "smoothness".into()
+            };
             artifact = artifact.array("smoothness", tensor(values, &[n])?).part(Part::Table(title, least));
         }
         Ok(artifact)

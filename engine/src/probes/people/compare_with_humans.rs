@@ -69,7 +69,7 @@ impl Probe for CompareWithHumans {
             other => (nets(other)?, Vec::new()),
         };
         let Input::Data(data) = input else {
-            return Err(Error::subject(format!("a data set is asked for, got {}", input.kind()))
+            return Err(Error::subject(format!("expected a data set, got {}", input.kind()))
                 .hint("the images that people labelled: load_images(\"photos\")"));
         };
         let trials = Trials::of(&self.labels, &self.columns)?;

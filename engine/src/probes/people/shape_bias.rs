@@ -50,7 +50,7 @@ impl Probe for ShapeBias {
             other => (nets(other)?, Vec::new()),
         };
         let Input::Data(data) = input else {
-            return Err(Error::subject(format!("a data set is asked for, got {}", input.kind()))
+            return Err(Error::subject(format!("expected a data set, got {}", input.kind()))
                 .hint("images with a shape and a texture: load_images(\"cue-conflict/images\")"));
         };
         let classes = classes(&self.classes, &nets)?;

@@ -2,7 +2,7 @@
 
 use crate::data::{Dataset, Image, Interpolation};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, NodeId, Op};
+use crate::graph::{Graph, NodeId, Op, OpClass};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::kernels::elementwise::largest;
@@ -324,14 +324,17 @@ pub fn layer_of(on: &Subject, relu: bool) -> Result<NodeId> {
 /// The rectifier directly after a layer (or after its normalisation), or the layer where there is none.
 pub fn after_relu(graph: &Graph, node: NodeId) -> NodeId {
     let mut at = node;
-    if !matches!(graph.node(node).op.class(), Class::Weighted | Class::Normalisation | Class::Sum | Class::Product) {
+    if !matches!(
+        graph.node(node).op.class(),
+        OpClass::Weighted | OpClass::Normalisation | OpClass::Sum | OpClass::Product
+    ) {
         return node;
     }
     while let [next] = graph.consumers(at) {
         match graph.node(*next).op {
             Op::Identity => at = *next,
             ref op if op.rectifies() => return *next,
-            ref op if op.class() == Class::Normalisation => at = *next,
+            ref op if op.class() == OpClass::Normalisation => at = *next,
             _ => break,
         }
     }

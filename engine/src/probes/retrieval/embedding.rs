@@ -22,7 +22,7 @@ crate::choice! {
 }
 
 /// Groups that have a colour of their own; the other groups are "others".
-const GROUPS: usize = 12;
+const MAX_COLOURED_GROUPS: usize = 12;
 
 /// The names of the groups and each row's group.
 ///
@@ -40,7 +40,7 @@ pub fn groups(codes: &Codes, colour: Colour, model: Option<&Model>) -> Result<(V
             codes.predicted.iter().for_each(|(c, _)| *counts.entry(*c).or_default() += 1);
             let mut order: Vec<(usize, usize)> = counts.into_iter().collect();
             order.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-            order.truncate(GROUPS);
+            order.truncate(MAX_COLOURED_GROUPS);
             let names = order.iter().map(|(c, _)| model.card().class_name(*c)).collect();
             let group = |c: usize| order.iter().position(|(o, _)| *o == c).unwrap_or(usize::MAX);
             Ok((names, codes.predicted.iter().map(|(c, _)| group(*c)).collect()))
@@ -59,7 +59,7 @@ pub fn groups(codes: &Codes, colour: Colour, model: Option<&Model>) -> Result<(V
 }
 
 /// Images up to which thumbnails and a grid are drawn.
-pub const MOST: usize = 6000;
+pub const MAX_THUMBNAILS: usize = 6000;
 
 /// The images on a grid, each in the cell nearest to its place.
 ///
@@ -72,7 +72,7 @@ pub fn mosaic(
     title: String,
     job: &Job,
 ) -> Result<Option<(Mosaic, Vec<usize>)>> {
-    let images = codes.thumbnails(96, MOST, job)?;
+    let images = codes.thumbnails(96, MAX_THUMBNAILS, job)?;
     if images.is_empty() {
         return Ok(None);
     }

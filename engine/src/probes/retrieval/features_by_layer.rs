@@ -12,7 +12,7 @@ use crate::params::LayerName;
 use crate::pass::Tap;
 use crate::probe::Probe;
 use crate::probes::attribution::{input_signal, projections::picture};
-use crate::probes::retrieval::max_activating::{Projection, Window, numbers, standing_out};
+use crate::probes::retrieval::max_activating::{FieldWindow, Projection, numbers, standing_out};
 use crate::probes::retrieval::top_activations::{Query, Thinning, TopActivations};
 use crate::probes::spatial::spread;
 use crate::show::{Artifact, Cell, Part, Pictures, Table};
@@ -160,7 +160,7 @@ impl FeaturesByLayer {
                 found.values[at * self.top + rank] = peak.value;
                 found.images[at * self.top + rank] = peak.image as f64;
                 let photo = data.get(peak.image)?;
-                let window = Window::of(&query.field(), query.position(peak.place), size);
+                let window = FieldWindow::of(&query.field(), query.position(peak.place), size);
                 crops.push(window.crop(&preprocess.fit(&photo)?)?);
                 if let (Some(rules), Some(unit)) = (self.project.rules(), query.subject_at(channel, peak.place)) {
                     let x = Input::Image(photo).prepared(&query.model)?.x;

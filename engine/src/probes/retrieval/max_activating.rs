@@ -234,7 +234,7 @@ impl MaxActivating {
             let item = data.item(peak.image)?;
             let photo = item.image()?;
             let [y, x] = query.position(peak.place);
-            let window = Window::of(&query.field(), [y, x], size);
+            let window = FieldWindow::of(&query.field(), [y, x], size);
             let value = match (self.share, maxima.tops[i].peaks().first()) {
                 (true, Some(first)) => format!("{:.2} of {:.2}", peak.value / first.value, first.value),
                 _ => format!("{:.2}", peak.value),
@@ -286,7 +286,7 @@ pub fn standing_out(maxima: &TopActivations) -> Vec<usize> {
 }
 
 /// A receptive field as a part of the net's input; its part in the padding is pale grey.
-pub struct Window {
+pub struct FieldWindow {
     top: isize,
     left: isize,
     size: [usize; 2],
@@ -297,17 +297,17 @@ const OUTSIDE: [u8; 3] = [232, 232, 232];
 /// Side to which small crops are enlarged, px.
 const SIDE: usize = 96;
 
-impl Window {
+impl FieldWindow {
     /// The receptive field of unit (y, x) in an input of height and width `input`; a field larger than the input is the input.
     pub fn of(field: &Field, [y, x]: [usize; 2], input: [usize; 2]) -> Self {
         match *field {
             Field::Local { size, stride, start, .. } if size[0] <= input[0] && size[1] <= input[1] => {
                 let from = |a: usize, i: usize| start[a] + (i * stride[a]) as isize;
-                Window { top: from(0, y), left: from(1, x), size }
+                FieldWindow { top: from(0, y), left: from(1, x), size }
             }
             _ => {
                 let [t, l, b, r] = field.window(y, x, input);
-                Window { top: t as isize, left: l as isize, size: [(b - t).max(1), (r - l).max(1)] }
+                FieldWindow { top: t as isize, left: l as isize, size: [(b - t).max(1), (r - l).max(1)] }
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::job::Job;
 use crate::probe::Probe;
 use crate::probes::retrieval::codes::finish;
 use crate::probes::retrieval::coding::{Codes, Coding, Images, Pool};
-use crate::probes::retrieval::embedding::{Colour, MOST, cloud, groups, mosaic};
+use crate::probes::retrieval::embedding::{Colour, MAX_THUMBNAILS, cloud, groups, mosaic};
 use crate::show::{Artifact, Cloud, Part, Table};
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
@@ -120,9 +120,9 @@ impl Probe for Tsne {
         if self.images {
             let grid = mosaic(&codes, &found.points, &colours, format!("{title}, one image a cell"), job)?;
             if let Some((mosaic, cells)) = grid {
-                let mut thumbnails = codes.thumbnails(64, MOST, job)?;
+                let mut thumbnails = codes.thumbnails(64, MAX_THUMBNAILS, job)?;
                 if let Some((_, new)) = &placed {
-                    thumbnails.extend(new.thumbnails(64, MOST, job)?);
+                    thumbnails.extend(new.thumbnails(64, MAX_THUMBNAILS, job)?);
                 }
                 let pictured = Cloud { title: format!("{title}, as thumbnails"), thumbnails, ..points };
                 let (columns, rows) = (mosaic.columns, cells.len().div_ceil(mosaic.columns));
@@ -132,8 +132,9 @@ impl Probe for Tsne {
                     .array("grid", tensor(numbers, &[rows, columns])?)
                     .part(Part::Cloud(pictured))
                     .part(Part::Mosaic(mosaic));
-            } else if n > MOST {
-                artifact = artifact.note(format!("thumbnails and the grid are drawn for up to {MOST} images"));
+            } else if n > MAX_THUMBNAILS {
+                artifact =
+                    artifact.note(format!("thumbnails and the grid are drawn for up to {MAX_THUMBNAILS} images"));
             }
         }
         artifact = artifact.part(Part::Table("how far to trust it".into(), table));

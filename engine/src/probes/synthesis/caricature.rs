@@ -3,7 +3,7 @@
 //! Olah et al., "The Building Blocks of Interpretability", Distill 2018; Johnson's and lucid's caricatures maximise the
 //! dot product with the image's code times a power of the cosine.
 
-use crate::ascent::{Adam, Alignment, Ascent, Fourier, Space, Transforms, with_gradient};
+use crate::ascent::{Adam, Ascent, CodeAlignment, Fourier, Space, Transforms, with_gradient};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::pass::Tap;
@@ -51,7 +51,7 @@ impl Probe for Caricature {
                 "the code of {on} is zero for this image: there is nothing to exaggerate"
             )));
         }
-        let objective = Alignment { node, direction, power: self.cosine };
+        let objective = CodeAlignment { node, direction, power: self.cosine };
         let fourier = Fourier::new(&space, &colours(model), 1.0);
         let transforms = Transforms::robust(&space, self.jitter, self.scale, self.rotate);
         let ascent = Ascent {
@@ -63,7 +63,7 @@ impl Probe for Caricature {
         let start = fourier.start(1, &job.rng("caricature/start"));
         let start = with_gradient(model, &objective, &fourier, start, space.frame.len())?;
         let made = ascent.run(start, &mut Adam::new(self.rate), job)?;
-        let code = Alignment { power: 0.0, ..objective };
+        let code = CodeAlignment { power: 0.0, ..objective };
         let length = crate::ascent::measure(model, &code, &to_f64(&prepared.x)?)?.0[0];
         let reached = crate::ascent::measure(model, &code, &made.images)?.0[0];
         let shown = [

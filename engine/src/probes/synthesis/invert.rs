@@ -5,7 +5,7 @@
 mod part;
 mod strengths;
 
-use crate::ascent::{Adam, Ascent, Lbfgs, MatchCode, Momentum, Optimiser, Pixels, Prior, Space};
+use crate::ascent::{Adam, Ascent, LbfgsOptimiser, MatchCode, Momentum, Optimiser, Pixels, Prior, Space};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -24,7 +24,7 @@ use crate::tensor::{tensor, to_f64};
 
 crate::choice! {
     /// The optimiser.
-    pub enum Steps {
+    pub enum InversionOptimiser {
         /// L-BFGS.
         Lbfgs = "lbfgs",
         /// Adam with a falling rate.
@@ -63,7 +63,7 @@ crate::params! {
         /// layer's stride where absent.
         variation: Option<f64> = None;
         /// The optimiser.
-        optimiser: Steps = Steps::Lbfgs;
+        optimiser: InversionOptimiser = InversionOptimiser::Lbfgs;
         /// The learning rate of Adam and momentum, in units of half the range.
         rate: f64 = 0.05, in 1e-9..=1e6;
         /// Several strengths of both priors, each a factor of their weights, in one figure with a table of errors; a single
@@ -179,12 +179,13 @@ impl Invert {
 
     /// A data set: medians a layer, and the pictures of the first images.
     fn table(&self, model: &Model, nodes: &[NodeId], data: &Dataset, job: &Job) -> Result<Artifact> {
-        const SHOWN: usize = 6;
+        const SHOWN_IMAGES: usize = 6;
         let space = Space::of_any(model)?;
         let mut table = Table::new(["layer", "images", "median error", "lowest", "highest", "median distance / N"]);
         let (mut rows, mut all, mut reached) = (Vec::new(), Vec::new(), 0);
         let preprocess = model.card().preprocess()?;
-        let first = (0..data.len().min(SHOWN)).map(|i| preprocess.fit(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
+        let first =
+            (0..data.len().min(SHOWN_IMAGES)).map(|i| preprocess.fit(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
         rows.extend(
             first.into_iter().enumerate().map(|(i, p)| (p, if i == 0 { "given".into() } else { String::new() })),
         );
@@ -202,7 +203,7 @@ impl Invert {
                 let code = part::of(self, model, *node, code(model, *node, &x0)?)?;
                 let inverse = self.invert(model, &space, *node, &code, name, job)?;
                 let error = least(&inverse.errors).1;
-                if i < SHOWN {
+                if i < SHOWN_IMAGES {
                     let caption = if i == 0 {
                         format!("{name}: {}", crate::show::table::short(error))
                     } else {
@@ -242,7 +243,7 @@ impl Invert {
                 mark: Mark::Bar,
             }],
         };
-        let columns = Some(data.len().clamp(1, SHOWN));
+        let columns = Some(data.len().clamp(1, SHOWN_IMAGES));
         let count = all.len();
         Ok(Artifact::new(format!("inversion of {} from {} images", model.card().name, data.len()))
             .part(Part::Pictures(Pictures {
@@ -296,9 +297,9 @@ impl Invert {
             let rng = job.rng(&format!("invert/start/{start}"));
             let params = (0..space.frame.len()).map(|i| 0.05 * rng.normal_at(i as u64)).collect();
             let mut optimiser: Box<dyn Optimiser> = match self.optimiser {
-                Steps::Lbfgs => Box::new(Lbfgs::new(10, 0.05)),
-                Steps::Adam => Box::new(Adam::new(self.rate).falling_to(0.05, self.steps)),
-                Steps::Momentum => Box::new(Momentum::new(self.rate, 0.9).falling_to(0.01, self.steps)),
+                InversionOptimiser::Lbfgs => Box::new(LbfgsOptimiser::new(10, 0.05)),
+                InversionOptimiser::Adam => Box::new(Adam::new(self.rate).falling_to(0.05, self.steps)),
+                InversionOptimiser::Momentum => Box::new(Momentum::new(self.rate, 0.9).falling_to(0.01, self.steps)),
             };
             let made = ascent.run(params, optimiser.as_mut(), job)?;
             let error = -made.values[0];

@@ -14,12 +14,12 @@ use crate::show::{Grid, Part, Pictures, Scale, Table, Tile};
 use crate::subject::{Input, argmax};
 use crate::tensor::tensor;
 
-/// The most values of nets that are held at once for a batch of images on their way forward and back.
-const MOST: usize = 8;
+/// The most images of a batch that goes forward and back.
+const MAX_BATCH: usize = 8;
 
 /// Images that go through a net and back together: from its size and the job's memory alone.
 pub fn batch(model: &Model, job: &crate::Job) -> usize {
-    job.through(model, 3, 3 * model.graph().peak_len(), MOST)
+    job.through(model, 3, 3 * model.graph().peak_len(), MAX_BATCH)
 }
 
 /// An error for an input given to a probe that takes none.

@@ -1,22 +1,22 @@
-//! An axis of a plot: its ends, and the marks on it with their texts.
+//! An axis of a plot: its range, and its ticks with their texts.
 
 use super::super::artifact::{Mark, Plot, Series};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use std::ops::Range;
 
-/// Ends farther out than this would make the axis longer than a number can say.
-const FARTHEST: f64 = f64::MAX / 4.0;
+/// The largest end of an axis; beyond it, the axis's length would overflow.
+const MAX_END: f64 = f64::MAX / 4.0;
 
-/// A linear axis for plotters whose marks are given: plotters' own choice ends in one mark on axes shorter than
-/// 2e-16, and takes no names.
+/// A linear axis for plotters with given ticks: plotters' own choice has a single tick on axes shorter than 2e-16, and takes no
+/// names.
 pub struct Axis {
     line: RangedCoordf64,
     marks: Vec<(f64, String)>,
 }
 
 impl Axis {
-    /// An axis from `low` to `high` with a text at each of `marks`.
+    /// An axis from `low` to `high` with a text at each tick in `marks`.
     pub fn new((low, high): (f64, f64), marks: Vec<(f64, String)>) -> Self {
         Axis { line: (low..high).into(), marks }
     }
@@ -46,7 +46,7 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// The ends of both axes, or nothing where no point is finite.
+/// The ranges of both axes; none where no point is finite.
 pub fn ranges(plot: &Plot) -> Option<((f64, f64), (f64, f64))> {
     let finite = |v: f64| v.is_finite().then_some(v);
     let ends = |values: Vec<f64>| {
@@ -66,7 +66,7 @@ pub fn ranges(plot: &Plot) -> Option<((f64, f64), (f64, f64))> {
     }
     let (low, high) = ends(ys)?;
     let margin = if high > low { (high - low) * 0.05 } else { low.abs().max(1.0) * 0.1 };
-    // An end at zero stays there: nothing lies beyond it.
+    // An axis that begins at zero has no margin there.
     let low = if low == 0.0 || (low > 0.0 && low < (high - low) * 0.3) { 0.0 } else { low - margin };
     let high = if high == 0.0 { 0.0 } else { high + margin };
     let xs = if plot.categories.is_empty() {
@@ -81,11 +81,11 @@ pub fn ranges(plot: &Plot) -> Option<((f64, f64), (f64, f64))> {
     } else {
         (-0.5, plot.categories.len() as f64 - 0.5)
     };
-    let near = |(a, b): (f64, f64)| (a.clamp(-FARTHEST, FARTHEST), b.clamp(-FARTHEST, FARTHEST));
+    let near = |(a, b): (f64, f64)| (a.clamp(-MAX_END, MAX_END), b.clamp(-MAX_END, MAX_END));
     Some((near(xs), near((low, high))))
 }
 
-/// The least distance between places along x.
+/// The least distance between positions along x.
 pub fn spacing(plot: &Plot) -> f64 {
     let mut xs: Vec<f64> = plot.series.iter().flat_map(|s| s.x.iter().copied()).filter(|x| x.is_finite()).collect();
     xs.sort_by(f64::total_cmp);

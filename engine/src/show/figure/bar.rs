@@ -4,62 +4,62 @@ use super::super::colour::{Ramp, Rgb};
 use super::super::field::paint;
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters};
+use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use crate::error::Result;
 
-/// The bar's width.
-const BAR: f64 = 13.0;
+/// The bar's width, px.
+const BAR_WIDTH: f64 = 13.0;
 
-/// A vertical bar of the ramp's colours, `height` px high, with ticks and the label written upwards. A point at its
-/// end says that values lie beyond.
+/// A vertical bar of the ramp's colours, `height` px high, with ticks and the label written upwards. A pointed end shows that
+/// values lie beyond.
 ///
 /// # Errors
 /// Where its picture cannot be made.
 pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
-    let mut scene = Scene::new(BAR, height);
+    let mut scene = Scene::new(BAR_WIDTH, height);
     let tip = if ramp.beyond.is_some() { 9.0 } else { 0.0 };
     let foot = if ramp.beyond.is_some() && ramp.diverging { 9.0 } else { 0.0 };
     let (top, bottom) = (tip, height - foot);
-    let (columns, rows) = ((BAR * SCALE) as usize, ((bottom - top) * SCALE).round().max(1.0) as usize);
+    let (columns, rows) = ((BAR_WIDTH * SCALE) as usize, ((bottom - top) * SCALE).round().max(1.0) as usize);
     let strip = paint(columns, rows, |_, y| ramp.at(1.0 - (y as f64 + 0.5) / rows as f64))?;
-    scene.add(Item::Picture([0.0, top, BAR, rows as f64 / SCALE], strip));
+    scene.add(SceneItem::Picture([0.0, top, BAR_WIDTH, rows as f64 / SCALE], strip));
     if tip > 0.0 {
-        point(&mut scene, [(0.0, top), (BAR / 2.0, 0.0), (BAR, top)], ramp.at(1.0));
+        point(&mut scene, [(0.0, top), (BAR_WIDTH / 2.0, 0.0), (BAR_WIDTH, top)], ramp.at(1.0));
     }
     if foot > 0.0 {
-        point(&mut scene, [(0.0, bottom), (BAR / 2.0, height), (BAR, bottom)], ramp.at(0.0));
+        point(&mut scene, [(0.0, bottom), (BAR_WIDTH / 2.0, height), (BAR_WIDTH, bottom)], ramp.at(0.0));
     }
-    scene.add(Item::Frame([0.0, top, BAR, bottom - top], FAINT, 0.7));
+    scene.add(SceneItem::Frame([0.0, top, BAR_WIDTH, bottom - top], FAINT, 0.7));
     let mut widest: f64 = 0.0;
     for tick in enough(ramp, bottom - top) {
         let y = bottom - ramp.place(tick) * (bottom - top);
-        scene.rule((BAR, y), (BAR + 3.5, y), SOFT, 0.8);
+        scene.rule((BAR_WIDTH, y), (BAR_WIDTH + 3.5, y), SOFT, 0.8);
         let text = short(tick).replace('-', "−");
-        scene.write(BAR + 6.0, y + SMALL * 0.35, &text, SMALL, SOFT, Anchor::Start);
-        widest = widest.max(font::width(&text, SMALL, Face::Sans));
+        scene.write(BAR_WIDTH + 6.0, y + SMALL_TEXT * 0.35, &text, SMALL_TEXT, SOFT, Anchor::Start);
+        widest = widest.max(font::width(&text, SMALL_TEXT, Face::Sans));
     }
-    scene.width = BAR + 6.0 + widest;
+    scene.width = BAR_WIDTH + 6.0 + widest;
     if !label.is_empty() {
-        let lines = font::wrap(label, SMALL, height.max(60.0), 3);
+        let lines = font::wrap(label, SMALL_TEXT, height.max(60.0), 3);
         for line in &lines {
-            scene.width += SMALL * 1.35;
-            let base = letters(scene.width, height / 2.0, line, SMALL, INK, Anchor::Middle);
-            scene.add(Item::Letters(Letters { turn: -90.0, ..base }));
+            scene.width += SMALL_TEXT * 1.35;
+            let base = letters(scene.width, height / 2.0, line, SMALL_TEXT, INK, Anchor::Middle);
+            scene.add(SceneItem::Letters(Letters { turn: -90.0, ..base }));
         }
         scene.width += 3.0;
     }
     Ok(scene)
 }
 
-/// The end of a bar beyond which values lie.
+/// The pointed end of a bar beyond which values lie.
 fn point(scene: &mut Scene, corners: [(f64, f64); 3], colour: Rgb) {
-    scene.add(Item::Shape(corners.to_vec(), colour));
-    scene.add(Item::Line(corners.to_vec(), FAINT, 0.7, false));
+    scene.add(SceneItem::Shape(corners.to_vec(), colour));
+    scene.add(SceneItem::Line(corners.to_vec(), FAINT, 0.7, false));
 }
 
-/// Ticks about 34 px apart; on short bars closer, so that there are at least two beside zero.
+/// Ticks about 34 px apart; closer on short bars, so that there are at least two besides zero.
 fn enough(ramp: &Ramp, length: f64) -> Vec<f64> {
     if let Some(linear) = ramp.linear {
         return decades(ramp, linear, length);
@@ -78,7 +78,7 @@ fn enough(ramp: &Ramp, length: f64) -> Vec<f64> {
     found
 }
 
-/// Zero and powers of ten on both sides of it, as many as have room on a symmetric-log bar.
+/// Zero and powers of ten on both sides, as many as fit on a symmetric-log bar.
 fn decades(ramp: &Ramp, linear: f64, length: f64) -> Vec<f64> {
     let powers = (libm::log10(linear).floor() as i32..=libm::log10(ramp.high.abs()).floor() as i32).rev();
     let both = powers.map(|p| libm::pow(10.0, f64::from(p))).flat_map(|v| [v, -v]);
@@ -91,8 +91,8 @@ fn decades(ramp: &Ramp, linear: f64, length: f64) -> Vec<f64> {
     kept
 }
 
-/// Round numbers from `low` to `high`, about `count` of them, 1, 2 or 5 times a power of ten apart; both ends where no
-/// round number lies between.
+/// About `count` round numbers from `low` to `high`, 1, 2 or 5 times a power of ten apart; both ends where no round number lies
+/// between them.
 pub fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let span = high - low;
     if span.is_nan() || span <= 0.0 || !span.is_finite() {
@@ -105,7 +105,7 @@ pub fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let mut out = Vec::new();
     let mut i = first;
     while i <= last && out.len() < 50 {
-        // Twelve digits are enough for a tick, and free of what the product leaves behind.
+        // Twelve digits suffice for a tick and hide the product's rounding error.
         let tick = format!("{:.11e}", i * step).parse().unwrap_or(i * step);
         out.push(if i == 0.0 { 0.0 } else { tick });
         i += 1.0;

@@ -1,60 +1,61 @@
-//! Maps on photos: the photo, the map, and the map over the photo, side by side at the same scale, so that a place is
-//! at the same position in each.
+//! Maps on photos: the photo, the map, and the map over the photo, side by side at the same scale, so that a position is the same
+//! in each.
 
 use super::super::artifact::{ClassMap, Map, Style};
 use super::super::colour::{self, BLANK, Ramp, Rgb, blend};
-use super::super::field::{Field, Ground, fitted, paint, remarks};
+use super::super::field::{Ground, ValueGrid, fitted, paint, remarks};
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, DARK, INK, Item, SOFT, Scene, paragraph};
+use super::super::scene::{Anchor, DARK, INK, SOFT, Scene, SceneItem, paragraph};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::bar::colour_bar;
 use crate::data::Image;
 use crate::error::Result;
 
 const BETWEEN: f64 = 12.0;
-/// The longest side of a panel.
-const LARGEST: f64 = 380.0;
-/// The longest side of a cell.
-const CELL: f64 = 60.0;
-/// The width kept for the colour bar beside the panels.
-const ROOM: f64 = 84.0;
-/// Opacity of a class over the photo.
-const OPACITY: f64 = 0.6;
-/// Narrower than this, only two panels are drawn (without the photo by itself).
-const NARROW: f64 = 500.0;
-/// Narrower than this, one.
-const NARROWER: f64 = 300.0;
-/// The width that a caption below a narrow picture takes where there is room, px.
-const CAPTION: f64 = 260.0;
-/// The number of values from which on a map's scale is cut at a quantile.
-const MANY: usize = 1024;
+/// The longest side of a panel, px.
+const MAX_PANEL: f64 = 380.0;
+/// The longest side of a cell, px.
+const MAX_CELL: f64 = 60.0;
+/// The width reserved for the colour bar beside the panels, px.
+const BAR_ROOM: f64 = 84.0;
+/// The opacity of a class over the photo.
+const CLASS_OPACITY: f64 = 0.6;
+/// The width, px, below which two panels are drawn (without the photo alone).
+const TWO_PANELS_BELOW: f64 = 500.0;
+/// The width, px, below which one panel is drawn.
+const ONE_PANEL_BELOW: f64 = 300.0;
+/// The width of a caption below a narrow picture, where there is room, px.
+const CAPTION_WIDTH: f64 = 260.0;
+/// The number of values from which on a map's scale ends at a quantile.
+const MIN_QUANTILE_VALUES: usize = 1024;
 /// That quantile.
 const QUANTILE: f64 = 0.995;
-/// Said of a photo that the net saw a part of.
+/// The note on a photo of which the net sees a part.
 const FRAMED: &str = "the net saw the part inside the frame";
 
-/// A heat map with its photo, unless that is shown `again`, and its colour bar.
+/// A heat map with its colour bar and its photo, unless the photo is shown already (`again`).
 ///
 /// # Errors
 /// Where the values are no map, or a picture would be too large.
 pub fn heat(map: &Map, width: f64, again: bool, contours: bool) -> Result<Scene> {
-    let field = Field::of(&map.values)?;
-    let quantile = (matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MANY).then_some(QUANTILE);
+    let field = ValueGrid::of(&map.values)?;
+    let quantile = (matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MIN_QUANTILE_VALUES)
+        .then_some(QUANTILE);
     let ramp = Ramp::fit(map.scale, &field.values, quantile);
     let ground = Ground::of(map, &field);
     let hue = |v: f32, x: usize, y: usize| match ramp.colour(f64::from(v)) {
         Some(c) => (c, opacity(&ramp, f64::from(v))),
-        None => (colour::nan_at(x, y), OPACITY),
+        None => (colour::nan_at(x, y), CLASS_OPACITY),
     };
     let cropped = map.photo.is_some() && ground.is_cropped();
     let (photo, over) = (map.photo.as_ref(), map.style == Style::Overlay);
     let panels = Panels { ground, photo, field: &field, style: map.style, smooth: true, again };
-    let (mut scene, height) = panels.draw(width - ROOM, &hue)?;
+    let (mut scene, height) = panels.draw(width - BAR_ROOM, &hue)?;
     let half = if contours && over { half(&field, &ramp) } else { None };
     if let Some(level) = half {
-        panels.contour(&mut scene, width - ROOM, level);
+        panels.contour(&mut scene, width - BAR_ROOM, level);
     }
     if map.style == Style::Photo {
         let lines = if cropped { vec![FRAMED.to_string()] } else { Vec::new() };
@@ -74,7 +75,7 @@ pub fn heat(map: &Map, width: f64, again: bool, contours: bool) -> Result<Scene>
         let what = if quantile.is_some() { "at the 99.5 % quantile, " } else { "at " };
         lines.insert(0, format!("colours end {what}{}; the largest value is {}", short(ramp.high), short(largest)));
     }
-    if cropped && map.style != Style::Panel && (over || scene.width > NARROWER) {
+    if cropped && map.style != Style::Panel && (over || scene.width > ONE_PANEL_BELOW) {
         lines.push(FRAMED.into());
     }
     Ok(with_lines(scene, &lines, width))
@@ -85,19 +86,19 @@ pub fn heat(map: &Map, width: f64, again: bool, contours: bool) -> Result<Scene>
 /// # Errors
 /// As [`heat`].
 pub fn classes(map: &ClassMap, width: f64, again: bool) -> Result<Scene> {
-    let field = Field::of(&map.values)?;
+    let field = ValueGrid::of(&map.values)?;
     let ground = Ground::of_classes(map, &field);
     let own = map.names.len().min(colour::CATEGORIES);
     let hue = |v: f32, x: usize, y: usize| {
         if v.is_nan() {
-            return (colour::nan_at(x, y), OPACITY);
+            return (colour::nan_at(x, y), CLASS_OPACITY);
         }
         let place = map.names[..own].iter().position(|(number, _)| *number as f32 == v);
-        (place.map_or([190; 3], colour::category), OPACITY)
+        (place.map_or([190; 3], colour::category), CLASS_OPACITY)
     };
     let panels =
         Panels { ground, photo: map.photo.as_ref(), field: &field, style: Style::Overlay, smooth: false, again };
-    let (mut scene, _) = panels.draw(width - ROOM, &hue)?;
+    let (mut scene, _) = panels.draw(width - BAR_ROOM, &hue)?;
     let mut entries: Vec<(Rgb, String)> =
         map.names[..own].iter().enumerate().map(|(i, (_, n))| (colour::category(i), n.clone())).collect();
     if map.names.len() > own {
@@ -109,55 +110,55 @@ pub fn classes(map: &ClassMap, width: f64, again: bool) -> Result<Scene> {
     Ok(with_lines(scene, &lines, width))
 }
 
-/// Swatches with names, in as many rows as they need.
+/// Swatches with names, in as many rows as needed.
 pub fn legend(entries: &[(Rgb, String)], width: f64) -> Scene {
     let (mut x, mut y): (f64, f64) = (0.0, 0.0);
     let mut scene = Scene::default();
     for (hue, name) in entries {
-        let name = font::abbreviate(name, SMALL, width - 20.0);
-        let long = 16.0 + font::width(&name, SMALL, Face::Sans);
+        let name = font::abbreviate(name, SMALL_TEXT, width - 20.0);
+        let long = 16.0 + font::width(&name, SMALL_TEXT, Face::Sans);
         if x > 0.0 && x + long > width {
-            (x, y) = (0.0, y + SMALL * 1.5);
+            (x, y) = (0.0, y + SMALL_TEXT * 1.5);
         }
-        scene.add(Item::Area([x, y + 2.5, 10.0, 10.0], *hue));
-        scene.write(x + 15.0, y + SMALL + 0.5, &name, SMALL, INK, Anchor::Start);
+        scene.add(SceneItem::Area([x, y + 2.5, 10.0, 10.0], *hue));
+        scene.write(x + 15.0, y + SMALL_TEXT + 0.5, &name, SMALL_TEXT, INK, Anchor::Start);
         scene.width = scene.width.max(x + long);
         x += long + 14.0;
     }
-    scene.height = if entries.is_empty() { 0.0 } else { y + SMALL * 1.5 };
+    scene.height = if entries.is_empty() { 0.0 } else { y + SMALL_TEXT * 1.5 };
     scene
 }
 
-/// `scene` with captions below it, in a column `width` wide.
+/// `scene` with captions below it, in a column `width` px wide.
 pub fn with_lines(mut scene: Scene, lines: &[String], width: f64) -> Scene {
-    let limit = scene.width.max(width.min(CAPTION));
+    let limit = scene.width.max(width.min(CAPTION_WIDTH));
     for (i, line) in lines.iter().enumerate() {
-        scene.below(paragraph(line, SMALL, limit, 5, SOFT, false), if i == 0 { 5.0 } else { 1.0 });
+        scene.below(paragraph(line, SMALL_TEXT, limit, 5, SOFT, false), if i == 0 { 5.0 } else { 1.0 });
     }
     scene
 }
 
-/// The opacity of a value's colour over the photo: 0 at the scale's weak end, so that the photo is unchanged there.
+/// The opacity of a value's colour over the photo: 0 at the weak end of the scale, so that the photo is unchanged there.
 fn opacity(ramp: &Ramp, value: f64) -> f64 {
     0.85 * ramp.strength(value).sqrt()
 }
 
-/// Half of the strongest value; nothing where the scale does not begin at zero, or all is zero.
-fn half(field: &Field, ramp: &Ramp) -> Option<f64> {
+/// Half of the strongest value; none where the scale does not begin at zero, or all values are zero.
+fn half(field: &ValueGrid, ramp: &Ramp) -> Option<f64> {
     let largest = field.values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)).fold(0.0, f64::max);
     (largest > 0.0 && (ramp.diverging || ramp.low == 0.0)).then_some(largest / 2.0)
 }
 
-/// What is drawn side by side.
+/// Panels to be drawn side by side.
 struct Panels<'a> {
     ground: Ground<'a>,
     photo: Option<&'a Image>,
-    field: &'a Field,
+    field: &'a ValueGrid,
     /// Which of photo, map and overlay are drawn.
     style: Style,
     /// Whether values between cells are interpolated over the photo.
     smooth: bool,
-    /// Whether the photo by itself stands above already.
+    /// Whether the photo alone is shown above already.
     again: bool,
 }
 
@@ -175,8 +176,8 @@ impl Shown {
 }
 
 impl Panels<'_> {
-    /// The panels within `width`, their names below. Also returns a panel's height. `hue` gives a value's colour
-    /// and its opacity over the photo.
+    /// Draws the panels within `width` px, their names below; returns a panel's height, too. `hue` gives a value's colour and its
+    /// opacity over the photo.
     fn draw(&self, width: f64, hue: &dyn Fn(f32, usize, usize) -> (Rgb, f64)) -> Result<(Scene, f64)> {
         let shown = self.shown(width);
         let size = self.size(width, self.count(width));
@@ -203,39 +204,39 @@ impl Panels<'_> {
             })?;
             panels.push((laid, "overlay".to_string(), true));
         }
-        let mut scene = Scene::new(0.0, size.1 + SMALL * 1.6);
+        let mut scene = Scene::new(0.0, size.1 + SMALL_TEXT * 1.6);
         for (i, (picture, name, framed)) in panels.into_iter().enumerate() {
             let left = i as f64 * (size.0 + BETWEEN);
-            scene.add(Item::Picture([left, 0.0, size.0, size.1], picture));
+            scene.add(SceneItem::Picture([left, 0.0, size.0, size.1], picture));
             if framed && self.ground.is_cropped() {
                 frame(&mut scene, self.ground.crop(), left, size);
             }
-            let name = font::abbreviate(&name, SMALL, size.0.max(40.0));
-            scene.write(left + size.0 / 2.0, size.1 + SMALL * 1.3, &name, SMALL, SOFT, Anchor::Middle);
+            let name = font::abbreviate(&name, SMALL_TEXT, size.0.max(40.0));
+            scene.write(left + size.0 / 2.0, size.1 + SMALL_TEXT * 1.3, &name, SMALL_TEXT, SOFT, Anchor::Middle);
             scene.width = left + size.0;
         }
         Ok((scene, size.1))
     }
 
-    /// Which panels there is room for.
+    /// The panels that fit.
     fn shown(&self, width: f64) -> Shown {
         let over = self.style == Style::Overlay && self.photo.is_some();
-        let room = width >= if over { NARROW } else { NARROWER };
+        let room = width >= if over { TWO_PANELS_BELOW } else { ONE_PANEL_BELOW };
         let photo = self.photo.is_some() && self.style != Style::Panel && !self.again;
         Shown {
             photo: photo && (room || self.style == Style::Photo),
-            map: self.style != Style::Photo && (!over || width >= NARROWER),
+            map: self.style != Style::Photo && (!over || width >= ONE_PANEL_BELOW),
             overlay: over,
         }
     }
 
-    /// How many panels the width is cut into: as many where the photo is left out because it stands above, so that maps of
-    /// one artifact are of one size.
+    /// How many panels share the width. A photo that is left out because it is shown above counts, so that all maps of an artifact
+    /// have one size.
     fn count(&self, width: f64) -> f64 {
         Panels { again: false, ground: self.ground.clone(), ..*self }.shown(width).count()
     }
 
-    /// Draws where the interpolated map crosses `level` over the overlay, which is the last panel.
+    /// Draws the contour of the interpolated map at `level` on the overlay, which is the last panel.
     fn contour(&self, scene: &mut Scene, width: f64, level: f64) {
         let shown = self.shown(width);
         let size = self.size(width, self.count(width));
@@ -255,27 +256,27 @@ impl Panels<'_> {
         }
     }
 
-    /// The size of a panel: whole pixels, the ground's proportions within reason.
+    /// The size of a panel: whole pixels, in the ground's proportions within limits.
     fn size(&self, width: f64, count: f64) -> (f64, f64) {
         let (w, h) = self.ground.size();
         let ratio = (h / w).clamp(0.05, 20.0);
-        // A map of a few cells by itself needs no more room than its cells do.
+        // A map alone, of few cells, is no larger than its cells need.
         let cells = self.field.rows.max(self.field.columns) as f64;
-        let largest = if self.photo.is_none() { LARGEST.min((cells * CELL).max(120.0)) } else { LARGEST };
+        let largest = if self.photo.is_none() { MAX_PANEL.min((cells * MAX_CELL).max(120.0)) } else { MAX_PANEL };
         let wide = ((width - BETWEEN * (count - 1.0)) / count).clamp(60.0, largest).min(largest / ratio).max(16.0);
         let whole = |x: f64| (x * SCALE).round().max(2.0) / SCALE;
         (whole(wide), whole((wide * ratio).max(16.0)))
     }
 }
 
-/// The photo's colours as they are under a map: the stronger the map, the greyer, so that the map's own colours can be read.
+/// A photo's colour under a map: the stronger the map, the greyer, so that the map's colours stay legible.
 fn under_map(c: Rgb, strength: f64) -> Rgb {
     let luma = (0.299 * f64::from(c[0]) + 0.587 * f64::from(c[1]) + 0.114 * f64::from(c[2])) as u8;
     blend(c, [luma; 3], strength.min(1.0))
 }
 
-/// The pieces of the line at `level` through a grid of `columns` x `rows` cells whose corners have the values `at`: marching
-/// squares (Lorensen and Cline 1987, in the plane), ends interpolated.
+/// The segments of the contour at `level` through a grid of `columns` x `rows` cells whose corners have the values `at`: marching
+/// squares (Lorensen and Cline 1987, in the plane), with interpolated ends.
 fn crossings(
     columns: usize,
     rows: usize,
@@ -305,11 +306,11 @@ fn crossings(
     pieces
 }
 
-/// The border of the net's input, light on dark so that it is seen on any photo.
+/// The frame of the net's input, light on dark, so that it is visible on any photo.
 fn frame(scene: &mut Scene, [l, t, w, h]: [f64; 4], left: f64, (width, height): (f64, f64)) {
     let (x0, y0) = (left + l.max(0.0) * width, t.max(0.0) * height);
     let (x1, y1) = (left + (l + w).min(1.0) * width, (t + h).min(1.0) * height);
     let inset = |d: f64| [x0 + d, y0 + d, (x1 - x0 - 2.0 * d).max(0.5), (y1 - y0 - 2.0 * d).max(0.5)];
-    scene.add(Item::Frame(inset(0.9), DARK, 1.8));
-    scene.add(Item::Frame(inset(0.9), [255; 3], 0.8));
+    scene.add(SceneItem::Frame(inset(0.9), DARK, 1.8));
+    scene.add(SceneItem::Frame(inset(0.9), [255; 3], 0.8));
 }

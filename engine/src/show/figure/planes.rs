@@ -1,52 +1,52 @@
-//! Volumes: three planes at right angles through the strongest voxel, the volume itself above, the map over it below.
+//! Volumes: three orthogonal planes through the strongest voxel, the volume above, the map over it below.
 //!
-//! Where it is known where the axes point, planes lie as radiologists look at them: what is superior or anterior is at the top,
-//! what is right or anterior at the left.
+//! Where the orientation is known, planes are shown in the radiological convention: superior or anterior at the top, right or
+//! anterior at the left.
 
 use super::super::artifact::Scale;
 use super::super::colour::{self, BLANK, Ramp, blend};
 use super::super::field::{paint, remarks};
 use super::super::raster::SCALE;
 use super::super::recorded::{VolumeMap, index};
-use super::super::scene::{Anchor, DARK, Item, SOFT, Scene};
+use super::super::scene::{Anchor, DARK, SOFT, Scene, SceneItem};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::bar::colour_bar;
 use super::map::with_lines;
 use crate::data::Image;
 use crate::error::Result;
 
 const BETWEEN: f64 = 14.0;
-/// The width kept for the colour bar.
-const ROOM: f64 = 84.0;
-/// The longest side of a plane.
-const LARGEST: f64 = 260.0;
-/// The number of values from which on a map's scale is cut at a quantile.
-const MANY: usize = 1024;
+/// The width reserved for the colour bar, px.
+const BAR_ROOM: f64 = 84.0;
+/// The longest side of a plane, px.
+const MAX_PLANE: f64 = 260.0;
+/// The number of values from which on a map's scale ends at a quantile.
+const MIN_QUANTILE_VALUES: usize = 1024;
 const QUANTILE: f64 = 0.995;
 
-/// Which of a volume's axes run down and across a plane, and whether they are reversed.
+/// A plane: the axes of the volume along its rows and columns, and their directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plane {
-    /// The axis at right angles to it.
+    /// The volume's axis orthogonal to the plane.
     pub through: usize,
-    /// Rows.
+    /// The axis down the plane.
     pub down: Across,
-    /// Columns.
+    /// The axis across the plane.
     pub across: Across,
 }
 
 /// An axis of a plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Across {
-    /// Which of the volume's axes.
+    /// The index of the volume's axis.
     pub axis: usize,
-    /// Whether it runs backwards, so that its last entry comes first.
+    /// Whether it runs backwards, from the last entry to the first.
     pub back: bool,
 }
 
 impl Plane {
-    /// The plane of a volume at right angles to one of its axes.
+    /// The plane of a volume orthogonal to one of its axes.
     pub fn through(map: &VolumeMap, through: usize) -> Plane {
         let plain = |axis| Across { axis, back: false };
         let [a, b] = [0, 1, 2].into_iter().filter(|a| *a != through).collect::<Vec<_>>()[..] else {
@@ -58,7 +58,7 @@ impl Plane {
         Plane { through, down: turned(down), across: turned(across) }
     }
 
-    /// Its name: "axial", "coronal" or "sagittal" where it is known where the axes point.
+    /// Its name: "axial", "coronal" or "sagittal" where the orientation is known.
     pub fn name(&self, map: &VolumeMap) -> String {
         match map.orientation.map(|o| o.body(self.through)) {
             Some(0) => "sagittal".into(),
@@ -68,7 +68,7 @@ impl Plane {
         }
     }
 
-    /// The volume's place, in voxels, of a place on the plane (shares of its height and width) at `slice`.
+    /// The position in the volume, voxels, of a position on the plane (shares of its height and width) at `slice`.
     pub fn place(&self, size: [usize; 3], slice: f64, down: f64, across: f64) -> [f64; 3] {
         let mut at = [slice; 3];
         for (side, share) in [(self.down, down), (self.across, across)] {
@@ -78,7 +78,7 @@ impl Plane {
     }
 }
 
-/// The grey window of a volume: its values' 1 and 99 % quantiles.
+/// The grey window of a volume: the 1 and 99 % quantiles of its values.
 pub fn window(voxels: &[f32]) -> (f64, f64) {
     let mut finite: Vec<f32> = voxels.iter().copied().filter(|v| v.is_finite()).collect();
     finite.sort_by(f32::total_cmp);
@@ -88,27 +88,28 @@ pub fn window(voxels: &[f32]) -> (f64, f64) {
     if low < high { (low, high) } else { (low - 0.5, low + 0.5) }
 }
 
-/// The three planes, at most `width` wide.
+/// The three planes, at most `width` px wide.
 ///
 /// # Errors
-/// Where the arrays have other axes than the map says.
+/// Where the arrays do not have the map's axes.
 pub fn drawn(map: &VolumeMap, width: f64) -> Result<Scene> {
     let (size, voxels, values) = (map.size(), map.voxels()?, map.map()?);
     let focus = map.focus()?;
-    let sharp = |n: usize| n >= MANY && matches!(map.scale, Scale::Sequential { .. } | Scale::Diverging { .. });
+    let sharp =
+        |n: usize| n >= MIN_QUANTILE_VALUES && matches!(map.scale, Scale::Sequential { .. } | Scale::Diverging { .. });
     let ramp = values.as_ref().map(|(_, v)| Ramp::fit(map.scale, v, sharp(v.len()).then_some(QUANTILE)));
     let spacing = map.spacing.unwrap_or([1.0; 3]);
     let planes = [0, 1, 2].map(|through| Plane::through(map, through));
-    // As in an atlas: axial, coronal, sagittal.
+    // In the order of an atlas: axial, coronal, sagittal.
     let order = match map.orientation {
         Some(o) => [2, 1, 0].map(|body| planes[(0..3).find(|a| o.body(*a) == body).unwrap_or(0)]),
         None => planes,
     };
     let extent = |side: Across| size[side.axis] as f64 * spacing[side.axis];
-    let room = width - if ramp.is_some() { ROOM } else { 0.0 } - 2.0 * BETWEEN;
+    let room = width - if ramp.is_some() { BAR_ROOM } else { 0.0 } - 2.0 * BETWEEN;
     let across: f64 = order.iter().map(|p| extent(p.across)).sum();
     let longest = order.iter().flat_map(|p| [extent(p.down), extent(p.across)]).fold(0.0, f64::max);
-    let zoom = (room / across).min(LARGEST / longest);
+    let zoom = (room / across).min(MAX_PLANE / longest);
     let (low, high) = window(&voxels);
     let draw = Drawing { map, size, voxels: &voxels, values: values.as_ref(), ramp: ramp.as_ref(), low, high, focus };
     let mut scene = Scene::default();
@@ -129,7 +130,7 @@ pub fn drawn(map: &VolumeMap, width: f64) -> Result<Scene> {
         scene.below(line, 8.0);
     }
     if let Some(ramp) = &ramp {
-        let bar = colour_bar(ramp, &map.label, (covered.1 - 1.6 * SMALL).clamp(60.0, 240.0))?;
+        let bar = colour_bar(ramp, &map.label, (covered.1 - 1.6 * SMALL_TEXT).clamp(60.0, 240.0))?;
         let left = scene.width + 10.0;
         scene.width = left + bar.width;
         scene.put(bar, left, covered.0);
@@ -158,12 +159,12 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    /// One plane with lines towards the voxel that it goes through, and its name below.
+    /// One plane with lines at the voxel that it passes through, and its name below.
     fn panel(&self, plane: &Plane, wide: f64, high: f64, over: bool) -> Result<Scene> {
         let slice = self.focus[plane.through] as f64 + 0.5;
         let picture = self.picture(plane, slice, [(high * SCALE) as usize, (wide * SCALE) as usize], over)?;
-        let mut scene = Scene::new(wide, high + 1.6 * SMALL);
-        scene.add(Item::Picture([0.0, 0.0, wide, high], picture));
+        let mut scene = Scene::new(wide, high + 1.6 * SMALL_TEXT);
+        scene.add(SceneItem::Picture([0.0, 0.0, wide, high], picture));
         let share = |side: Across| {
             let at = (self.focus[side.axis] as f64 + 0.5) / self.size[side.axis] as f64;
             if side.back { 1.0 - at } else { at }
@@ -181,11 +182,11 @@ impl Drawing<'_> {
         self.letters(plane, wide, high, &mut scene);
         let name = plane.name(self.map);
         let text = format!("{name}, {} of {}", self.focus[plane.through], self.size[plane.through]);
-        scene.write(wide / 2.0, high + 1.25 * SMALL, &text, SMALL, SOFT, Anchor::Middle);
+        scene.write(wide / 2.0, high + 1.25 * SMALL_TEXT, &text, SMALL_TEXT, SOFT, Anchor::Middle);
         Ok(scene)
     }
 
-    /// The letters of where the ends of rows and columns point.
+    /// Writes the letters of the directions at the ends of rows and columns.
     fn letters(&self, plane: &Plane, wide: f64, high: f64, scene: &mut Scene) {
         let Some(orientation) = self.map.orientation else { return };
         let ends = |side: Across| {
@@ -193,18 +194,18 @@ impl Drawing<'_> {
             if side.back { [last, first] } else { [first, last] }
         };
         let ([top, bottom], [left, right]) = (ends(plane.down), ends(plane.across));
-        let middle = high / 2.0 + SMALL * 0.35;
+        let middle = high / 2.0 + SMALL_TEXT * 0.35;
         let places = [
-            (top, wide / 2.0 + 9.0, SMALL + 1.0),
+            (top, wide / 2.0 + 9.0, SMALL_TEXT + 1.0),
             (bottom, wide / 2.0 + 9.0, high - 4.0),
             (left, 8.0, middle - 9.0),
             (right, wide - 8.0, middle - 9.0),
         ];
         for (letter, x, y) in places {
             for (dx, dy) in [(-0.7, 0.0), (0.7, 0.0), (0.0, -0.7), (0.0, 0.7)] {
-                scene.write(x + dx, y + dy, &letter.to_string(), SMALL, DARK, Anchor::Middle);
+                scene.write(x + dx, y + dy, &letter.to_string(), SMALL_TEXT, DARK, Anchor::Middle);
             }
-            scene.write(x, y, &letter.to_string(), SMALL, [245; 3], Anchor::Middle);
+            scene.write(x, y, &letter.to_string(), SMALL_TEXT, [245; 3], Anchor::Middle);
         }
     }
 
@@ -228,7 +229,7 @@ impl Drawing<'_> {
     }
 }
 
-/// The value at a place in cells, interpolated between their centres; beyond the border the border's.
+/// The value at a position in cells, interpolated between their centres; beyond the border, the border's value.
 pub fn smooth(values: &[f32], cells: [usize; 3], place: [f64; 3]) -> f32 {
     let low = place.map(|p| (p - 0.5).floor());
     let share = [0, 1, 2].map(|a| place[a] - 0.5 - low[a]);

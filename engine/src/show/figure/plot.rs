@@ -1,12 +1,12 @@
-//! Plots, drawn by plotters on a [`Recorder`]: axes with round ticks, lines, bars and points with error bars; a legend
-//! above, where it covers nothing, and names of categories turned where they are long.
+//! Plots, drawn by plotters on a [`Recorder`]: axes with round ticks; lines, bars and points with error bars; a legend above, where
+//! it covers nothing; names of categories, rotated where they are long.
 
 use super::super::artifact::{Mark, Plot, Series};
 use super::super::colour::{self, Rgb};
 use super::super::font::{self, Face};
-use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters, paragraph};
+use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters, paragraph};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::axis::{Axis, ranges, spacing};
 use super::bar::ticks;
 use super::map::legend;
@@ -19,31 +19,31 @@ use plotters::prelude::{
 use std::convert::Infallible;
 
 const HEIGHT: f64 = 300.0;
-/// The height of a scatter of many points, whose two axes matter alike.
-const CLOUD: f64 = 480.0;
-const WIDEST: f64 = 680.0;
-/// The longest that a category's name is written.
-const NAME: f64 = 130.0;
-/// Names closer to each other than this stand upright.
-const STANDING: f64 = 16.0;
-/// White above and to the right of the axes.
-const ROOM: (f64, f64) = (6.0, 14.0);
-/// The length of a tick; its text is twice as far from the axis.
+/// The height of a scatter plot of many points, px, whose two axes are equally important.
+const SCATTER_HEIGHT: f64 = 480.0;
+const MAX_WIDTH: f64 = 680.0;
+/// The greatest length of a category's name, px.
+const MAX_NAME: f64 = 130.0;
+/// The distance between names, px, below which they are written vertically.
+const MIN_SLANTED_STEP: f64 = 16.0;
+/// The space above and to the right of the axes, px.
+const MARGIN: (f64, f64) = (6.0, 14.0);
+/// The length of a tick, px; its text is twice as far from the axis.
 const TICK: f64 = 4.0;
-/// The size of an axis's name, and the room for it.
-const LABEL: (f64, f64) = (SMALL + 1.0, 18.0);
+/// The font size of an axis's name, and the space for it, px.
+const LABEL: (f64, f64) = (SMALL_TEXT + 1.0, 18.0);
 
-/// The plot, at most `width` wide.
+/// The plot, at most `width` px wide.
 ///
 /// # Errors
-/// Where plotters refuses to draw, which no value makes it do.
+/// Where plotters fails to draw, which no value is known to cause.
 pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
-    let width = if plot.categories.len() > 40 { width } else { width.min(WIDEST) };
+    let width = if plot.categories.len() > 40 { width } else { width.min(MAX_WIDTH) };
     let cloud =
         plot.series.iter().all(|s| s.mark == Mark::Point) && plot.series.iter().map(|s| s.x.len()).sum::<usize>() > 60;
-    let height = if cloud { CLOUD.min(width * 0.8) } else { HEIGHT.min(width * 0.7) };
+    let height = if cloud { SCATTER_HEIGHT.min(width * 0.8) } else { HEIGHT.min(width * 0.7) };
     let Some((xs, ys)) = ranges(plot) else {
-        return Ok(paragraph("no points", SMALL, width, 1, SOFT, false));
+        return Ok(paragraph("no points", SMALL_TEXT, width, 1, SOFT, false));
     };
     if let Some(scene) = single(plot, width) {
         return Ok(scene);
@@ -56,10 +56,10 @@ pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
     }
     let named = |label: &str| if label.is_empty() { 0.0 } else { LABEL.1 };
     let marks: Vec<(f64, String)> = ticks(ys.0, ys.1, 6).into_iter().map(|t| (t, number(t))).collect();
-    let gutter = marks.iter().map(|(_, l)| font::width(l, SMALL, Face::Sans)).fold(0.0, f64::max);
+    let gutter = marks.iter().map(|(_, l)| font::width(l, SMALL_TEXT, Face::Sans)).fold(0.0, f64::max);
     let mut left = gutter + 2.0 * TICK + 1.0 + named(&plot.y_label);
-    let names = Names::fitting(&plot.categories, left, width - ROOM.1);
-    left += names.overhang(left, width - ROOM.1);
+    let names = Names::fitting(&plot.categories, left, width - MARGIN.1);
+    left += names.overhang(left, width - MARGIN.1);
     let foot = names.height() + named(&plot.x_label);
     let mut panel = Scene::new(width, height + foot);
     let frame = Frame { left, foot, xs, ys };
@@ -70,7 +70,7 @@ pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
     Ok(scene)
 }
 
-/// A plot of one point as its number: axes would say nothing more.
+/// A plot of a single point, as its number.
 fn single(plot: &Plot, width: f64) -> Option<Scene> {
     let mut all = plot.series.iter().flat_map(|s| finite(s).map(move |p| (s, p)));
     let (Some((series, (i, x, y))), None) = (all.next(), all.next()) else { return None };
@@ -85,11 +85,11 @@ fn single(plot: &Plot, width: f64) -> Option<Scene> {
         None => {}
     }
     words.retain(|w| !w.is_empty());
-    scene.below(paragraph(&words.join("; "), SMALL + 1.0, width, 3, SOFT, false), 2.0);
+    scene.below(paragraph(&words.join("; "), SMALL_TEXT + 1.0, width, 3, SOFT, false), 2.0);
     Some(scene)
 }
 
-/// The room beside and below the axes, px, and the ends of both.
+/// The space beside and below the axes, px, and their ranges.
 struct Frame {
     left: f64,
     foot: f64,
@@ -100,7 +100,7 @@ struct Frame {
 type Wrong = DrawingAreaErrorKind<Infallible>;
 type Chart<'a, 'b> = ChartContext<'a, Recorder<'b>, Cartesian2d<Axis, Axis>>;
 
-/// Draws axes and series; returns where the categories' names belong on the axis, px.
+/// Draws axes and series; returns the positions of the categories' names along the axis, px.
 fn chart(
     plot: &Plot,
     frame: &Frame,
@@ -108,13 +108,13 @@ fn chart(
     names: &Names,
     panel: &mut Scene,
 ) -> std::result::Result<Vec<(f64, f64)>, Wrong> {
-    let across = panel.width - ROOM.1 - frame.left;
-    let upright = panel.height - ROOM.0 - frame.foot;
+    let across = panel.width - MARGIN.1 - frame.left;
+    let upright = panel.height - MARGIN.0 - frame.foot;
     let area = Recorder::new(panel).into_drawing_area();
     let zero = marks.iter().any(|(at, _)| *at == 0.0);
     let mut chart: Chart = ChartBuilder::on(&area)
-        .margin_top(fine(ROOM.0))
-        .margin_right(fine(ROOM.1))
+        .margin_top(fine(MARGIN.0))
+        .margin_right(fine(MARGIN.1))
         .y_label_area_size(fine(frame.left))
         .x_label_area_size(fine(frame.foot))
         .build_cartesian_2d(
@@ -127,7 +127,7 @@ fn chart(
     mesh.disable_x_mesh()
         .bold_line_style(line(FAINT, 0.7))
         .axis_style(line(SOFT, 0.8))
-        .label_style(text(SMALL, SOFT))
+        .label_style(text(SMALL_TEXT, SOFT))
         .axis_desc_style(text(LABEL.0, INK))
         .set_all_tick_mark_size(fine(TICK));
     if !x_label.is_empty() {
@@ -145,7 +145,7 @@ fn chart(
     let spread = plot.series.iter().filter(|s| s.mark != Mark::Bar && !s.bars.is_empty()).count();
     let mut beside = 0;
     for (i, series) in plot.series.iter().enumerate().filter(|(_, s)| s.mark != Mark::Bar) {
-        // Error bars of several series stand beside each other, not on one another.
+        // Error bars of several series are drawn side by side.
         let mut shift = 0.0;
         if !series.bars.is_empty() && spread > 1 && series.mark == Mark::Line {
             shift = (beside as f64 - (spread as f64 - 1.0) / 2.0) * 5.0 * unit;
@@ -157,7 +157,7 @@ fn chart(
     Ok((0..plot.categories.len()).map(place).map(|(x, y)| (px(x), px(y))).collect())
 }
 
-/// Bars of all series, side by side at each place; `unit` is how much of x is a px.
+/// Draws the bars of all series, side by side at each position; `unit` is the length in x of a px.
 fn bars(chart: &mut Chart, plot: &Plot, unit: f64) -> std::result::Result<(), Wrong> {
     let those: Vec<(usize, &Series)> = plot.series.iter().enumerate().filter(|(_, s)| s.mark == Mark::Bar).collect();
     let gap = if plot.categories.is_empty() { spacing(plot) } else { 1.0 };
@@ -177,7 +177,7 @@ fn bars(chart: &mut Chart, plot: &Plot, unit: f64) -> std::result::Result<(), Wr
     Ok(())
 }
 
-/// Lines and points of a series; a point that is not finite breaks its line.
+/// Draws the lines and points of a series; a point that is not finite interrupts its line.
 fn points(chart: &mut Chart, series: &Series, hue: Rgb, unit: f64, shift: f64) -> std::result::Result<(), Wrong> {
     let dots: Vec<(usize, f64, f64)> = finite(series).map(|(i, x, y)| (i, x + shift, y)).collect();
     for (i, x, _) in &dots {
@@ -197,24 +197,24 @@ fn points(chart: &mut Chart, series: &Series, hue: Rgb, unit: f64, shift: f64) -
     Ok(())
 }
 
-/// The finite points of a series with their numbers.
+/// The finite points of a series with their indices.
 fn finite(series: &Series) -> impl Iterator<Item = (usize, f64, f64)> {
     let all = series.x.iter().zip(&series.y).enumerate();
     all.map(|(i, (x, y))| (i, *x, *y)).filter(|(_, x, y)| x.is_finite() && y.is_finite())
 }
 
-/// An error bar with caps in one stroke, `half` of x to either side; plotters' own puts a circle on the value.
+/// An error bar with caps as one line, `half` in x to either side; plotters' own has a circle at the value.
 fn whisker(x: f64, (low, high): (f64, f64), half: f64, hue: Rgb) -> Option<PathElement<(f64, f64)>> {
     let path = vec![(x - half, low), (x + half, low), (x, low), (x, high), (x - half, high), (x + half, high)];
     (low.is_finite() && high.is_finite()).then(|| PathElement::new(path, line(hue, 1.1)))
 }
 
-/// Marks on an x axis of numbers `across` px long, as many as have room beside each other.
+/// Ticks on a numeric x axis `across` px long, as many as fit.
 fn numbers(xs: (f64, f64), across: f64) -> Vec<(f64, String)> {
     let marked =
         |count| -> Vec<(f64, String)> { ticks(xs.0, xs.1, count).into_iter().map(|t| (t, number(t))).collect() };
     let wide = |marks: &[(f64, String)]| -> f64 {
-        let widest = marks.iter().map(|(_, l)| font::width(l, SMALL, Face::Sans)).fold(0.0, f64::max);
+        let widest = marks.iter().map(|(_, l)| font::width(l, SMALL_TEXT, Face::Sans)).fold(0.0, f64::max);
         (widest + 8.0) * marks.len() as f64
     };
     (2..=8).rev().map(marked).find(|m| wide(m) <= across).unwrap_or_else(|| marked(1))
@@ -228,7 +228,8 @@ enum Turn {
     Standing,
 }
 
-/// The categories' names: upright where they fit, else slanted, else standing, every n-th where even that is too dense.
+/// The categories' names: horizontal where they fit, else slanted, else vertical, and only every n-th where they are still too
+/// dense.
 struct Names {
     texts: Vec<String>,
     longest: f64,
@@ -237,33 +238,33 @@ struct Names {
 }
 
 impl Names {
-    /// The names for an axis from `left` to `right`.
+    /// The names for an axis from `left` to `right`, px.
     fn fitting(categories: &[String], left: f64, right: f64) -> Names {
         let step = (right - left) / categories.len().max(1) as f64;
-        let texts: Vec<String> = categories.iter().map(|c| font::abbreviate(c, SMALL, NAME)).collect();
-        let longest = texts.iter().map(|n| font::width(n, SMALL, Face::Sans)).fold(0.0, f64::max);
+        let texts: Vec<String> = categories.iter().map(|c| font::abbreviate(c, SMALL_TEXT, MAX_NAME)).collect();
+        let longest = texts.iter().map(|n| font::width(n, SMALL_TEXT, Face::Sans)).fold(0.0, f64::max);
         let turn = match step {
-            s if categories.iter().all(|c| font::width(c, SMALL, Face::Sans) + 8.0 <= s) => Turn::Flat,
-            s if s >= STANDING => Turn::Slanted,
+            s if categories.iter().all(|c| font::width(c, SMALL_TEXT, Face::Sans) + 8.0 <= s) => Turn::Flat,
+            s if s >= MIN_SLANTED_STEP => Turn::Slanted,
             _ => Turn::Standing,
         };
-        let every = if turn == Turn::Flat { 1 } else { ((SMALL + 2.0) / step).ceil().max(1.0) as usize };
+        let every = if turn == Turn::Flat { 1 } else { ((SMALL_TEXT + 2.0) / step).ceil().max(1.0) as usize };
         Names { texts, longest, turn, every }
     }
 
-    /// How far slanted names would reach beyond the left border.
+    /// The length by which slanted names reach beyond the left border, px.
     fn overhang(&self, left: f64, right: f64) -> f64 {
         if self.turn != Turn::Slanted {
             return 0.0;
         }
         let step = (right - left) / self.texts.len().max(1) as f64;
         let reach = |(i, name): (usize, &String)| {
-            font::width(name, SMALL, Face::Sans) * 0.766 + SMALL * 0.6 - (left + (i as f64 + 0.5) * step)
+            font::width(name, SMALL_TEXT, Face::Sans) * 0.766 + SMALL_TEXT * 0.6 - (left + (i as f64 + 0.5) * step)
         };
         self.texts.iter().enumerate().map(reach).fold(0.0, f64::max)
     }
 
-    /// The height that they take; without names, that of the numbers.
+    /// The height of the names, px; without names, that of numbers.
     fn height(&self) -> f64 {
         match self.turn {
             Turn::Flat => 19.0,
@@ -272,22 +273,22 @@ impl Names {
         }
     }
 
-    /// What plotters writes on the axis itself: the names that are not turned.
+    /// The names that plotters itself writes on the axis: those that are horizontal.
     fn marks(&self) -> Vec<(f64, String)> {
         let flat = self.turn == Turn::Flat;
         self.texts.iter().enumerate().filter(|_| flat).map(|(i, n)| (i as f64, n.clone())).collect()
     }
 
-    /// Writes turned names below their `places` on the axis; plotters turns by right angles only.
+    /// Writes rotated names below their `places` on the axis; plotters rotates by right angles only.
     fn write(&self, places: &[(f64, f64)], panel: &mut Scene) {
         for (name, (x, y)) in self.texts.iter().zip(places).step_by(self.every) {
             let (at, turn) = match self.turn {
                 Turn::Flat => return,
                 Turn::Slanted => ((x + 4.0, y + 13.0), -40.0),
-                Turn::Standing => ((x + SMALL * 0.35, y + 7.0), -90.0),
+                Turn::Standing => ((x + SMALL_TEXT * 0.35, y + 7.0), -90.0),
             };
             panel.rule((*x, *y), (*x, y + 3.0), SOFT, 0.7);
-            panel.add(Item::Letters(Letters { turn, ..letters(at.0, at.1, name, SMALL, SOFT, Anchor::End) }));
+            panel.add(SceneItem::Letters(Letters { turn, ..letters(at.0, at.1, name, SMALL_TEXT, SOFT, Anchor::End) }));
         }
     }
 }
@@ -323,7 +324,11 @@ mod tests {
     }
 
     fn texts(scene: &Scene) -> Vec<&str> {
-        scene.items.iter().filter_map(|i| if let Item::Letters(l) = i { Some(l.text.as_str()) } else { None }).collect()
+        scene
+            .items
+            .iter()
+            .filter_map(|i| if let SceneItem::Letters(l) = i { Some(l.text.as_str()) } else { None })
+            .collect()
     }
 
     #[test]
@@ -343,14 +348,14 @@ mod tests {
         let bars = series(&[0.0, 1.0], &[2.0, -1.0], &[(1.0, 3.0), (-2.0, -0.5)], Mark::Bar);
         let scene = drawn(&plot(vec![bars], &["left", "right"]), 600.0).unwrap();
         let areas: Vec<[f64; 4]> =
-            scene.items.iter().filter_map(|i| if let Item::Area(r, _) = i { Some(*r) } else { None }).collect();
+            scene.items.iter().filter_map(|i| if let SceneItem::Area(r, _) = i { Some(*r) } else { None }).collect();
         let [up, down] = areas[..] else { panic!("{areas:?}") };
         assert!((up[1] + up[3] - down[1]).abs() < 0.2 && (up[3] / down[3] - 2.0).abs() < 0.02, "{areas:?}");
         let middles: Vec<f64> = scene
             .items
             .iter()
             .filter_map(|i| match i {
-                Item::Letters(l) if ["left", "right"].contains(&l.text.as_str()) => Some(l.x),
+                SceneItem::Letters(l) if ["left", "right"].contains(&l.text.as_str()) => Some(l.x),
                 _ => None,
             })
             .collect();
@@ -358,7 +363,7 @@ mod tests {
             .items
             .iter()
             .filter_map(|i| match i {
-                Item::Line(p, INK, ..) if p.len() == 6 => Some(p[2].0),
+                SceneItem::Line(p, INK, ..) if p.len() == 6 => Some(p[2].0),
                 _ => None,
             })
             .collect();

@@ -1,23 +1,23 @@
-//! A table drawn as a picture: the first rows, numbers to the right, texts cut where there is no room.
+//! A table as a picture: the first rows, numbers aligned to the right, texts cut where they do not fit.
 
 use super::super::font::{self, Face};
-use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters, paragraph};
+use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters, paragraph};
 use super::super::table::{Cell, Table};
-use super::SMALL;
+use super::SMALL_TEXT;
 
-/// Rows drawn at most.
-const ROWS: usize = 20;
+/// How many rows are drawn.
+const MAX_ROWS: usize = 20;
 const SIZE: f64 = 12.0;
 const LINE: f64 = 20.0;
 const PAD: f64 = 9.0;
-const NARROWEST: f64 = 44.0;
+const MIN_COLUMN: f64 = 44.0;
 
 /// The table within `width` px.
 pub fn drawn(table: &Table, width: f64) -> Scene {
     if table.columns().is_empty() {
-        return paragraph("no columns", SMALL, width, 1, SOFT, false);
+        return paragraph("no columns", SMALL_TEXT, width, 1, SOFT, false);
     }
-    let rows: Vec<Vec<String>> = table.rows().iter().take(ROWS).map(|r| r.iter().map(shown).collect()).collect();
+    let rows: Vec<Vec<String>> = table.rows().iter().take(MAX_ROWS).map(|r| r.iter().map(shown).collect()).collect();
     let natural: Vec<f64> = (0..table.columns().len())
         .map(|c| {
             let cells = rows.iter().map(|r| font::width(&r[c], SIZE, Face::Sans));
@@ -25,14 +25,14 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
             cells.fold(head, f64::max) + 2.0 * PAD
         })
         .collect();
-    // A number that is cut is another number.
+    // A number is never cut: that would be another number.
     let least: Vec<f64> = (0..natural.len())
         .map(|c| match is_of_numbers(table, c) {
             true => {
-                rows.iter().map(|r| font::width(&r[c], SIZE, Face::Sans)).fold(NARROWEST - 2.0 * PAD, f64::max)
+                rows.iter().map(|r| font::width(&r[c], SIZE, Face::Sans)).fold(MIN_COLUMN - 2.0 * PAD, f64::max)
                     + 2.0 * PAD
             }
-            false => NARROWEST,
+            false => MIN_COLUMN,
         })
         .zip(&natural)
         .map(|(least, natural)| least.min(*natural))
@@ -46,7 +46,7 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
             if is_of_numbers(table, c) { (left + wide - PAD, Anchor::End) } else { (left + PAD, Anchor::Start) };
         let room = wide - 2.0 * PAD;
         let head = font::abbreviate(&table.columns()[c], SIZE * 1.05, room + 1.0);
-        scene.add(Item::Letters(Letters { bold: true, ..letters(x, 14.0, &head, SIZE, INK, anchor) }));
+        scene.add(SceneItem::Letters(Letters { bold: true, ..letters(x, 14.0, &head, SIZE, INK, anchor) }));
         for (i, row) in rows.iter().enumerate() {
             let text = font::abbreviate(&row[c], SIZE, room + 0.5);
             scene.write(x, LINE * (i as f64 + 1.0) + 17.0, &text, SIZE, INK, anchor);
@@ -60,8 +60,8 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
     }
     let hidden = table.columns().len() - widths.len();
     let mut left_out = Vec::new();
-    if table.len() > ROWS {
-        left_out.push(format!("… {} more rows", table.len() - ROWS));
+    if table.len() > MAX_ROWS {
+        left_out.push(format!("… {} more rows", table.len() - MAX_ROWS));
     }
     if hidden > 0 {
         left_out.push(format!("… {hidden} more columns"));
@@ -70,12 +70,12 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
         left_out.push("no rows".to_string());
     }
     if !left_out.is_empty() {
-        scene.below(paragraph(&left_out.join(", "), SMALL, width, 1, SOFT, false), 4.0);
+        scene.below(paragraph(&left_out.join(", "), SMALL_TEXT, width, 1, SOFT, false), 4.0);
     }
     scene
 }
 
-/// Whether a column holds numbers and nothing else.
+/// Whether a column has only numbers.
 fn is_of_numbers(table: &Table, column: usize) -> bool {
     let mut cells = table.rows().iter().map(|r| &r[column]);
     cells.clone().any(|c| c.number().is_some()) && cells.all(|c| c.number().is_some() || *c == Cell::Nothing)
@@ -86,10 +86,10 @@ fn shown(cell: &Cell) -> String {
     if cell.number().is_some() { text.replace('-', "−") } else { text }
 }
 
-/// Widths of the columns within `width`: natural where they fit, else the widest give way first, but no column to less than `least`.
-/// Columns for which there is no room at all are left out.
+/// The widths of the columns within `width`: natural where they fit, else the widest are reduced first, but none below `least`.
+/// Columns that do not fit at all are left out.
 fn share(natural: &[f64], least: &[f64], width: f64) -> Vec<f64> {
-    let most = natural.len().min((width / NARROWEST).floor().max(1.0) as usize);
+    let most = natural.len().min((width / MIN_COLUMN).floor().max(1.0) as usize);
     let count = (1..=most).rev().find(|n| least[..*n].iter().sum::<f64>() <= width).unwrap_or(1);
     let (natural, least) = (&natural[..count], &least[..count]);
     let mut is_least = vec![false; count];
@@ -105,7 +105,7 @@ fn share(natural: &[f64], least: &[f64], width: f64) -> Vec<f64> {
     }
 }
 
-/// The width to which the widest columns are cut so that all fit into `width`.
+/// The width to which the widest columns are reduced so that all fit into `width`.
 fn cap(mut natural: Vec<f64>, width: f64) -> f64 {
     if natural.iter().sum::<f64>() <= width {
         return f64::INFINITY;
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_width() {
-        // A text of 200 gives way to two numbers of 80; what has no room beside them is left out.
+        // A text of 200 is reduced in favour of two numbers of 80; columns that still do not fit are left out.
         assert_eq!(share(&[200.0, 80.0, 80.0], &[44.0, 80.0, 80.0], 220.0), [60.0, 80.0, 80.0]);
         assert_eq!(share(&[200.0, 80.0, 80.0], &[44.0, 80.0, 80.0], 150.0), [70.0, 80.0]);
         assert_eq!(share(&[90.0, 90.0], &[80.0, 44.0], 140.0), [80.0, 60.0]);

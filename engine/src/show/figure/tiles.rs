@@ -1,13 +1,13 @@
-//! Grids of tiles on one shared scale, so that an inactive tile looks inactive beside an active one, and rows of pictures.
+//! Grids of tiles on a common scale, so that an inactive tile looks inactive beside an active one; and rows of pictures.
 
 use super::super::artifact::{Grid, Pictures, Scale, Tile};
 use super::super::colour::{self, Ramp};
-use super::super::field::{Field, fitted, paint, remarks};
+use super::super::field::{ValueGrid, fitted, paint, remarks};
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, FAINT, Item, SOFT, Scene, paragraph};
+use super::super::scene::{Anchor, FAINT, SOFT, Scene, SceneItem, paragraph};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::bar::colour_bar;
 use super::map::with_lines;
 use crate::data::Image;
@@ -15,26 +15,26 @@ use crate::error::{Error, Result};
 use crate::tensor::to_f32;
 use candle_core::Tensor;
 
-/// White between tiles.
+/// The space between tiles, px.
 const BETWEEN: f64 = 5.0;
-/// The narrowest column of tiles.
-const NARROWEST: f64 = 10.0;
-/// The longest side of a tile.
-const LARGEST: f64 = 220.0;
+/// The least width of a column of tiles, px.
+const MIN_COLUMN: f64 = 10.0;
+/// The longest side of a tile, px.
+const MAX_TILE: f64 = 220.0;
 
 /// A tile's numbers: one map, or red, green and blue.
 enum Content {
-    Map(Field),
-    Colour([Field; 3]),
+    Map(ValueGrid),
+    Colour([ValueGrid; 3]),
 }
 
 /// Tiles with captions and one colour bar.
 ///
 /// # Errors
-/// Where a tile is neither a map nor three of them, or the figure would be too large.
+/// Where a tile is neither one map nor three, or the figure would be too large.
 pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
     if grid.tiles.is_empty() {
-        return Ok(paragraph("no tiles", SMALL, width, 1, SOFT, false));
+        return Ok(paragraph("no tiles", SMALL_TEXT, width, 1, SOFT, false));
     }
     let contents = grid.tiles.iter().map(|t| content(&t.values)).collect::<Result<Vec<_>>>()?;
     let all = contents.iter().flat_map(Content::values).collect::<Vec<f32>>();
@@ -42,7 +42,7 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
     let scale = if coloured { symmetric(grid.scale) } else { grid.scale };
     let shared = Ramp::fit(scale, &all, None);
     let each = grid.scale == Scale::Each && !coloured;
-    let columns = columns(contents.len(), grid.columns).min((width / NARROWEST) as usize).max(1);
+    let columns = columns(contents.len(), grid.columns).min((width / MIN_COLUMN) as usize).max(1);
     let room = if coloured { 0.0 } else { 84.0 };
     let (rows, cells) = contents.iter().map(Content::size).fold((1, 1), |a, b| (a.0.max(b.0), a.1.max(b.1)));
     let (wide, high) = tile_size(cells as f64, rows as f64, columns, width - room);
@@ -62,7 +62,7 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
         } else {
             (shared, grid.label.clone())
         };
-        let bar = colour_bar(&ramp, &label, (scene.height - SMALL * 1.5).clamp(90.0, 320.0))?;
+        let bar = colour_bar(&ramp, &label, (scene.height - SMALL_TEXT * 1.5).clamp(90.0, 320.0))?;
         let left = scene.width + 12.0;
         scene.width = left + bar.width;
         scene.height = scene.height.max(bar.height);
@@ -80,7 +80,7 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
 /// Where the figure would be too large.
 pub fn pictures(pictures: &Pictures, width: f64) -> Result<Scene> {
     if pictures.images.is_empty() {
-        return Ok(paragraph("no pictures", SMALL, width, 1, SOFT, false));
+        return Ok(paragraph("no pictures", SMALL_TEXT, width, 1, SOFT, false));
     }
     let count = pictures.images.len();
     let columns = if count <= 4 { pictures.columns.unwrap_or(count) } else { columns(count, pictures.columns).min(10) };
@@ -119,7 +119,7 @@ impl Content {
         }
     }
 
-    /// The tile within `wide` x `high` px, in its own proportions.
+    /// The tile's picture within `wide` x `high` px, in its own proportions.
     fn picture(&self, ramp: &Ramp, wide: f64, high: f64) -> Result<Image> {
         let (rows, columns) = self.size();
         let zoom = (wide * SCALE / columns as f64).min(high * SCALE / rows as f64);
@@ -146,16 +146,16 @@ fn content(values: &Tensor) -> Result<Content> {
         [3, h, w] if h * w > 0 => {
             let all = to_f32(values)?;
             let (rows, columns) = (*h, *w);
-            let plane = |c: usize| Field { rows, columns, values: all[c * h * w..(c + 1) * h * w].to_vec() };
+            let plane = |c: usize| ValueGrid { rows, columns, values: all[c * h * w..(c + 1) * h * w].to_vec() };
             Ok(Content::Colour([plane(0), plane(1), plane(2)]))
         }
-        dims => Field::of(values)
+        dims => ValueGrid::of(values)
             .map(Content::Map)
             .map_err(|_| Error::shape(format!("a tile of {dims:?} is neither rows x columns nor 3 x rows x columns"))),
     }
 }
 
-/// Colour tiles need zero in the middle.
+/// A scale with zero in the middle, which colour tiles need.
 fn symmetric(scale: Scale) -> Scale {
     match scale {
         Scale::Sequential { high, .. } | Scale::Falling { high, .. } => Scale::Diverging { bound: high },
@@ -164,7 +164,7 @@ fn symmetric(scale: Scale) -> Scale {
     }
 }
 
-/// From zero up, or around zero where values of both signs occur.
+/// From zero, or around zero where values have both signs.
 fn signed(values: &[f32]) -> Scale {
     match values.iter().any(|v| *v < 0.0) {
         true => Scale::Diverging { bound: None },
@@ -172,28 +172,28 @@ fn signed(values: &[f32]) -> Scale {
     }
 }
 
-/// The number of columns asked for, or one that makes the whole wider than high, with full rows where that is no single column.
+/// The given number of columns, or one for which the grid is wider than high, with full rows where several columns allow that.
 fn columns(count: usize, asked: Option<usize>) -> usize {
     let near = (count as f64 * 1.6).sqrt().ceil() as usize;
     let even = (near.saturating_sub(3).max(2)..=near + 2).rev().find(|c| count.is_multiple_of(*c));
     asked.or(even).unwrap_or(near).clamp(1, count.max(1))
 }
 
-/// White between tiles: less where they are many and small.
+/// The space between tiles, px; less where they are many and small.
 fn between(columns: usize) -> f64 {
     if columns > 16 { BETWEEN / 2.0 } else { BETWEEN }
 }
 
-/// The size of a tile of `columns` x `rows` cells: as large as fits, whole pixels a cell where cells are enlarged.
+/// The size of a tile of `columns` x `rows` cells: as large as fits, with whole pixels for each cell where cells are enlarged.
 fn tile_size(cells: f64, rows: f64, columns: usize, width: f64) -> (f64, f64) {
     let room = (width - between(columns) * (columns - 1) as f64) / columns as f64;
-    let limit = room.min(LARGEST).min(LARGEST * cells / rows) * SCALE;
+    let limit = room.min(MAX_TILE).min(MAX_TILE * cells / rows) * SCALE;
     let zoom = (limit / cells).max(1.0 / cells);
     let zoom = if zoom >= 2.0 { zoom.floor() } else { zoom };
     ((cells * zoom).floor() / SCALE, (rows * zoom).floor().max(1.0) / SCALE)
 }
 
-/// Pictures in columns `wide` px wide, captions below them in up to `lines` lines; whether all could be written.
+/// Pictures in columns `wide` px wide, with captions of up to `lines` lines below; returns whether all captions fit.
 fn arrange(
     images: Vec<Image>,
     captions: &[&str],
@@ -202,7 +202,7 @@ fn arrange(
     between: f64,
     lines: usize,
 ) -> (Scene, bool) {
-    let size = if wide < 46.0 { 8.5 } else { SMALL };
+    let size = if wide < 46.0 { 8.5 } else { SMALL_TEXT };
     let longest = captions.iter().map(|c| font::width(c, size, Face::Sans)).fold(0.0, f64::max);
     let captioned = longest == 0.0 || wide >= 34.0 || longest <= wide;
     let mut scene = Scene::default();
@@ -215,8 +215,8 @@ fn arrange(
             let left = i as f64 * (wide + between);
             let (w, h) = (image.width() as f64 / SCALE, image.height() as f64 / SCALE);
             let (x, y) = (left + ((wide - w) * SCALE / 2.0).floor() / SCALE, top + high - h);
-            scene.add(Item::Picture([x, y, w, h], image.clone()));
-            scene.add(Item::Frame([x, y, w, h], FAINT, 0.5));
+            scene.add(SceneItem::Picture([x, y, w, h], image.clone()));
+            scene.add(SceneItem::Frame([x, y, w, h], FAINT, 0.5));
             scene.width = scene.width.max(left + wide);
             for (n, line) in text.iter().enumerate().take(deepest) {
                 let y = top + high + size * 1.15 + n as f64 * size * 1.25;
@@ -229,7 +229,7 @@ fn arrange(
     (scene, captioned)
 }
 
-/// In place of captions that would not fit: where the tiles begin and end.
+/// The text that replaces captions that do not fit: the names of the first and the last tile.
 fn numbering(tiles: &[Tile], columns: usize) -> String {
     let (first, last) = (&tiles[0].caption, &tiles[tiles.len() - 1].caption);
     format!("{} tiles, {columns} a row, from {first} at the top left to {last}", tiles.len())

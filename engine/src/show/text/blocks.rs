@@ -1,8 +1,8 @@
-//! Pictures from characters: two pixels a character by the half block, or shades where there are no colours.
+//! Pictures of characters: two pixels in each half block, or shades where there are no colours.
 
 use super::super::artifact::{Grid, Scale};
 use super::super::colour::{Ramp, Rgb};
-use super::super::field::Field;
+use super::super::field::ValueGrid;
 use super::columns::fitted;
 use crate::data::{Image, Interpolation};
 use crate::error::Result;
@@ -12,13 +12,13 @@ use candle_core::Tensor;
 ///
 /// # Errors
 /// Where its picture cannot be made.
-pub fn field(field: &Field, ramp: &Ramp, width: usize, lines: usize) -> Result<String> {
+pub fn field(field: &ValueGrid, ramp: &Ramp, width: usize, lines: usize) -> Result<String> {
     let (w, h) = within(field.columns, field.rows, width, 2 * lines);
     Ok(joined(&[halves(&field.resized(h, w).picture(ramp)?)]))
 }
 
-/// A map in shades from blank (low) to full (high), a character a cell, two columns a character's height.
-pub fn shades(field: &Field, ramp: &Ramp, width: usize, lines: usize) -> String {
+/// A map in shades from blank (low) to full (high), one character for each cell.
+pub fn shades(field: &ValueGrid, ramp: &Ramp, width: usize, lines: usize) -> String {
     const SHADES: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
     let (w, h) = within(field.columns * 2, field.rows, width, lines);
     let small = field.resized(h, w);
@@ -63,7 +63,7 @@ pub fn images(images: &[(Image, String)], width: usize, lines: usize) -> Result<
 pub fn tiles(grid: &Grid, width: usize, lines: usize) -> Result<String> {
     const SIDE: usize = 12;
     let plane = |t: &Tensor| -> Result<Tensor> { Ok(if t.rank() == 3 { t.mean(0)? } else { t.clone() }) };
-    let fields = grid.tiles.iter().map(|t| Field::of(&plane(&t.values)?)).collect::<Result<Vec<_>>>()?;
+    let fields = grid.tiles.iter().map(|t| ValueGrid::of(&plane(&t.values)?)).collect::<Result<Vec<_>>>()?;
     let all: Vec<f32> = fields.iter().flat_map(|f| f.values.iter().copied()).collect();
     let colour = grid.tiles.iter().any(|t| t.values.rank() == 3);
     let ramp = Ramp::fit(if colour { Scale::Diverging { bound: None } } else { grid.scale }, &all, None);
@@ -87,14 +87,14 @@ pub fn tiles(grid: &Grid, width: usize, lines: usize) -> Result<String> {
     Ok(out)
 }
 
-/// The largest size of these proportions within a box, at least 1 x 1.
+/// The largest size with these proportions within a box, at least 1 x 1.
 fn within(width: usize, height: usize, most_wide: usize, most_high: usize) -> (usize, usize) {
     let zoom = (most_wide as f64 / width as f64).min(most_high as f64 / height as f64);
     let side = |n: usize, most: usize| ((n as f64 * zoom).round() as usize).clamp(1, most.max(1));
     (side(width, most_wide), side(height, most_high))
 }
 
-/// The width and the lines of an image in half blocks.
+/// The width and the lines of an image as half blocks.
 fn halves(image: &Image) -> (usize, Vec<String>) {
     let code = |c: Rgb, ground: u8| format!("{ground};2;{};{};{}", c[0], c[1], c[2]);
     let mut lines = Vec::new();

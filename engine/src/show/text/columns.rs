@@ -1,4 +1,4 @@
-//! Tables and paragraphs in a fixed number of columns.
+//! Tables and paragraphs within a number of columns.
 
 use super::super::table::{Cell, Table};
 use super::plain;
@@ -40,7 +40,7 @@ pub fn text_table(table: &Table, width: usize, rows: usize) -> String {
     out
 }
 
-/// A text in lines of at most `width` columns, those after the first indented.
+/// A text in lines of at most `width` columns; the lines after the first are indented.
 pub fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let width = width.max(20);
     let mut out = String::new();
@@ -83,7 +83,7 @@ fn line(cells: &[String], widths: &[usize], right: &[bool]) -> String {
     parts.join("  ").trim_end().to_string() + "\n"
 }
 
-/// Widths within `room`: natural where they fit, else the widest give way.
+/// The widths of columns within `room`: natural where they fit, else the widest are reduced.
 fn share(natural: &[usize], room: usize) -> Vec<usize> {
     let mut cap = room;
     while cap > 3 && natural.iter().map(|w| w.min(&cap)).sum::<usize>() > room {

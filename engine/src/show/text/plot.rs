@@ -1,4 +1,4 @@
-//! Plots in a terminal: bars for a few named values, a table for a few points, a line of blocks a series for many.
+//! Plots in a terminal: bars for a few named values, a table for a few points, a line of blocks for each series of many.
 
 use super::super::artifact::{Plot, Series};
 use super::super::table::{Cell, Table, short};
@@ -6,8 +6,8 @@ use super::columns::{fitted, text_table};
 use super::plain;
 use unicode_width::UnicodeWidthStr;
 
-/// Points shown one by one at most.
-const FEW: usize = 16;
+/// How many points are listed one by one.
+const MAX_LISTED_POINTS: usize = 16;
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The plot within `width` columns.
@@ -17,8 +17,8 @@ pub fn chart(plot: &Plot, width: usize) -> String {
         return "no points\n".into();
     }
     match plot.series.as_slice() {
-        [only] if points <= FEW && only.y.iter().all(|y| *y >= 0.0) => bars(plot, only, width),
-        _ if points <= FEW && same_places(plot) => table(plot, width),
+        [only] if points <= MAX_LISTED_POINTS && only.y.iter().all(|y| *y >= 0.0) => bars(plot, only, width),
+        _ if points <= MAX_LISTED_POINTS && same_places(plot) => table(plot, width),
         _ => lines(plot, width),
     }
 }
@@ -54,15 +54,15 @@ fn table(plot: &Plot, width: usize) -> String {
         table.push(std::iter::once(at).chain(ys));
     }
     let head = if plot.y_label.is_empty() { String::new() } else { plain(&plot.y_label) + "\n" };
-    head + &text_table(&table, width, FEW)
+    head + &text_table(&table, width, MAX_LISTED_POINTS)
 }
 
-/// Each series as one line of blocks between its smallest and largest value.
+/// Each series as a line of blocks between its minimum and maximum.
 fn lines(plot: &Plot, width: usize) -> String {
     let wide = plot.series.iter().map(|s| plain(&s.name).width()).max().unwrap_or(0).min(width / 4);
     let room = width.saturating_sub(wide + 30).clamp(8, 60);
     let mut out = format!("{} by {}\n", plain(&plot.y_label), plain(&plot.x_label));
-    for series in plot.series.iter().take(FEW) {
+    for series in plot.series.iter().take(MAX_LISTED_POINTS) {
         let finite: Vec<f64> = series.y.iter().copied().filter(|y| y.is_finite()).collect();
         let low = finite.iter().copied().fold(f64::INFINITY, f64::min);
         let high = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -81,8 +81,8 @@ fn lines(plot: &Plot, width: usize) -> String {
             false => format!("{name}  {drawn}  {} to {}, {} points\n", short(low), short(high), series.x.len()),
         };
     }
-    if plot.series.len() > FEW {
-        out += &format!("… {} more series\n", plot.series.len() - FEW);
+    if plot.series.len() > MAX_LISTED_POINTS {
+        out += &format!("… {} more series\n", plot.series.len() - MAX_LISTED_POINTS);
     }
     out
 }

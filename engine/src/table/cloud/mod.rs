@@ -31,15 +31,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
-/// How long and how often a request is made again.
-const PATIENCE: Duration = Duration::from_secs(60);
-const TRIES: usize = 100;
+/// How long a request is made again, and how often at most.
+const RETRY_TIME: Duration = Duration::from_secs(60);
+const MAX_TRIES: usize = 100;
 /// How long one request may take, its body among it.
 const REQUEST: &str = "120 seconds";
 /// How long a store that did not answer is not asked again.
-const PAUSE: Duration = Duration::from_secs(5);
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 /// How often a waiting thread looks whether it should end.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Where machines of both clouds find credentials.
 const METADATA: ([u8; 4], u16) = ([169, 254, 169, 254], 80);
 
@@ -166,7 +166,7 @@ impl Bucket {
     ) -> Result<T> {
         let lost = || self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((when, error)) = &*lost()
-            && when.elapsed() < PAUSE
+            && when.elapsed() < FAILURE_PAUSE
         {
             return Err(error.clone());
         }
@@ -176,7 +176,7 @@ impl Bucket {
             let _ = send.send(work.await);
         });
         loop {
-            match receive.recv_timeout(LOOK) {
+            match receive.recv_timeout(CHECK_INTERVAL) {
                 Ok(Ok(answer)) => {
                     *lost() = None;
                     return Ok(answer);
@@ -290,7 +290,7 @@ fn metadata_answers() -> bool {
 fn retries() -> RetryConfig {
     let backoff =
         BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(5), base: 2.0 };
-    RetryConfig { backoff, max_retries: TRIES, retry_timeout: PATIENCE }
+    RetryConfig { backoff, max_retries: MAX_TRIES, retry_timeout: RETRY_TIME }
 }
 
 /// What requests run on.

@@ -11,7 +11,7 @@ use std::fmt;
 
 /// A value of a cell.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum FilterValue {
     /// None.
     Nothing,
     /// True or false.
@@ -26,18 +26,18 @@ pub enum Value {
     Text(String),
 }
 
-impl Value {
+impl FilterValue {
     /// What a text in a table says: nothing where it is empty.
     pub fn of(text: String) -> Self {
-        if text.is_empty() { Value::Nothing } else { Value::Text(text) }
+        if text.is_empty() { FilterValue::Nothing } else { FilterValue::Text(text) }
     }
 
     /// The same as a number where it is one.
     pub fn number_of(text: String) -> Self {
         match (text.parse(), text.parse()) {
-            (Ok(whole), _) => Value::Int(whole),
-            (_, Ok(number)) => Value::Number(number),
-            _ => Value::of(text),
+            (Ok(whole), _) => FilterValue::Int(whole),
+            (_, Ok(number)) => FilterValue::Number(number),
+            _ => FilterValue::of(text),
         }
     }
 }
@@ -57,7 +57,7 @@ pub enum Literal {
 
 /// How two values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compare {
+pub enum Comparison {
     /// `=`
     Equal,
     /// `<>`
@@ -76,7 +76,7 @@ pub enum Compare {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     /// A comparison.
-    Is(Compare, Literal),
+    Is(Comparison, Literal),
     /// One of a list.
     In(Vec<Literal>),
     /// None of a list, but some value.
@@ -116,7 +116,7 @@ impl Filter {
     ///
     /// # Errors
     /// Where `of` fails, or a value is of a kind that a condition does not compare.
-    pub fn holds(&self, mut of: impl FnMut(&str) -> Result<Value>) -> Result<bool> {
+    pub fn holds(&self, mut of: impl FnMut(&str) -> Result<FilterValue>) -> Result<bool> {
         for condition in &self.0 {
             if !condition.holds(&of(&condition.column)?)? {
                 return Ok(false);
@@ -131,9 +131,9 @@ impl Condition {
     ///
     /// # Errors
     /// Where it is of a kind that is not compared with what the condition names.
-    pub fn holds(&self, value: &Value) -> Result<bool> {
+    pub fn holds(&self, value: &FilterValue) -> Result<bool> {
         let order = |literal: &Literal| literal.order(value).ok_or_else(|| self.mismatch(literal, value));
-        if *value == Value::Nothing {
+        if *value == FilterValue::Nothing {
             return Ok(self.test == Test::Null);
         }
         let one_of = |list: &[Literal]| {
@@ -152,14 +152,14 @@ impl Condition {
         })
     }
 
-    fn mismatch(&self, literal: &Literal, value: &Value) -> Error {
+    fn mismatch(&self, literal: &Literal, value: &FilterValue) -> Error {
         let there = match value {
-            Value::Nothing => "nothing".to_string(),
-            Value::Bool(b) => b.to_string(),
-            Value::Int(i) => i.to_string(),
-            Value::Single(x) => x.to_string(),
-            Value::Number(x) => x.to_string(),
-            Value::Text(t) => format!("the text '{t}'"),
+            FilterValue::Nothing => "nothing".to_string(),
+            FilterValue::Bool(b) => b.to_string(),
+            FilterValue::Int(i) => i.to_string(),
+            FilterValue::Single(x) => x.to_string(),
+            FilterValue::Number(x) => x.to_string(),
+            FilterValue::Text(t) => format!("the text '{t}'"),
         };
         Error::value(format!("the filter compares `{}` with {literal}, a row has {there}", self.column)).hint(
             "numbers are compared with numbers, texts with texts in single quotes, true and false with themselves",
@@ -196,43 +196,43 @@ impl Condition {
     }
 }
 
-impl Compare {
+impl Comparison {
     fn sign(self) -> &'static str {
         match self {
-            Compare::Equal => "=",
-            Compare::Unequal => "<>",
-            Compare::Less => "<",
-            Compare::AtMost => "<=",
-            Compare::Greater => ">",
-            Compare::AtLeast => ">=",
+            Comparison::Equal => "=",
+            Comparison::Unequal => "<>",
+            Comparison::Less => "<",
+            Comparison::AtMost => "<=",
+            Comparison::Greater => ">",
+            Comparison::AtLeast => ">=",
         }
     }
 
     /// Whether it holds where a value stands so to a literal; of what has no order (NaN), `<>` alone does.
     fn holds(self, order: Option<Ordering>) -> bool {
         match self {
-            Compare::Equal => order == Some(Ordering::Equal),
-            Compare::Unequal => order != Some(Ordering::Equal),
-            Compare::Less => order == Some(Ordering::Less),
-            Compare::AtMost => matches!(order, Some(Ordering::Less | Ordering::Equal)),
-            Compare::Greater => order == Some(Ordering::Greater),
-            Compare::AtLeast => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+            Comparison::Equal => order == Some(Ordering::Equal),
+            Comparison::Unequal => order != Some(Ordering::Equal),
+            Comparison::Less => order == Some(Ordering::Less),
+            Comparison::AtMost => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+            Comparison::Greater => order == Some(Ordering::Greater),
+            Comparison::AtLeast => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
         }
     }
 }
 
 impl Literal {
     /// How a value stands to it; inside, nothing where there is no order. Nothing where they are of different kinds.
-    pub fn order(&self, value: &Value) -> Option<Option<Ordering>> {
+    pub fn order(&self, value: &FilterValue) -> Option<Option<Ordering>> {
         Some(match (value, self) {
-            (Value::Bool(a), Literal::Bool(b)) => Some(a.cmp(b)),
-            (Value::Int(a), Literal::Int(b)) => Some(a.cmp(b)),
-            (Value::Int(a), Literal::Number(b)) => whole_to_number(*a, *b),
-            (Value::Single(a), Literal::Int(b)) => a.partial_cmp(&(*b as f32)),
-            (Value::Single(a), Literal::Number(b)) => a.partial_cmp(&(*b as f32)),
-            (Value::Number(a), Literal::Int(b)) => whole_to_number(*b, *a).map(Ordering::reverse),
-            (Value::Number(a), Literal::Number(b)) => a.partial_cmp(b),
-            (Value::Text(a), Literal::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
+            (FilterValue::Bool(a), Literal::Bool(b)) => Some(a.cmp(b)),
+            (FilterValue::Int(a), Literal::Int(b)) => Some(a.cmp(b)),
+            (FilterValue::Int(a), Literal::Number(b)) => whole_to_number(*a, *b),
+            (FilterValue::Single(a), Literal::Int(b)) => a.partial_cmp(&(*b as f32)),
+            (FilterValue::Single(a), Literal::Number(b)) => a.partial_cmp(&(*b as f32)),
+            (FilterValue::Number(a), Literal::Int(b)) => whole_to_number(*b, *a).map(Ordering::reverse),
+            (FilterValue::Number(a), Literal::Number(b)) => a.partial_cmp(b),
+            (FilterValue::Text(a), Literal::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
             _ => return None,
         })
     }

@@ -1,13 +1,13 @@
 //! From the text of a filter to its conditions.
 
-use super::{Compare, Condition, Filter, Literal, Test};
+use super::{Comparison, Condition, Filter, Literal, Test};
 use crate::error::{Error, Result};
 use std::fmt;
 
 /// Conditions of a filter.
-const CONDITIONS: usize = 100;
+const MAX_CONDITIONS: usize = 100;
 /// Values of a list.
-const LISTED: usize = 10_000;
+const MAX_LIST_VALUES: usize = 10_000;
 
 const FORM: &str = "such as \"label = 3 and size >= 0.5\": =, <>, <, <=, >, >=, `in (..)`, `not in (..)`, `is null` and `is not null`, joined by `and`; `data.filter(..)` takes any function";
 
@@ -24,7 +24,7 @@ impl Filter {
             all.push(words.condition().map_err(wrong)?);
             match words.left.next() {
                 None => break,
-                Some(Word::Name(word)) if word.eq_ignore_ascii_case("and") && all.len() < CONDITIONS => {}
+                Some(Word::Name(word)) if word.eq_ignore_ascii_case("and") && all.len() < MAX_CONDITIONS => {}
                 Some(other) => return Err(wrong(format!("{other} where `and` or its end is looked for"))),
             }
         }
@@ -133,12 +133,12 @@ impl Words {
             }
         } else {
             let how = match self.left.next() {
-                Some(Word::Sign("=" | "==")) => Compare::Equal,
-                Some(Word::Sign("<>" | "!=")) => Compare::Unequal,
-                Some(Word::Sign("<")) => Compare::Less,
-                Some(Word::Sign("<=")) => Compare::AtMost,
-                Some(Word::Sign(">")) => Compare::Greater,
-                Some(Word::Sign(">=")) => Compare::AtLeast,
+                Some(Word::Sign("=" | "==")) => Comparison::Equal,
+                Some(Word::Sign("<>" | "!=")) => Comparison::Unequal,
+                Some(Word::Sign("<")) => Comparison::Less,
+                Some(Word::Sign("<=")) => Comparison::AtMost,
+                Some(Word::Sign(">")) => Comparison::Greater,
+                Some(Word::Sign(">=")) => Comparison::AtLeast,
                 other => return Err(format!("`{column}` is followed by {}", said(other))),
             };
             Test::Is(how, self.literal()?)
@@ -156,7 +156,7 @@ impl Words {
         if next != Some(Word::Sign("(")) {
             return Err(format!("`in` is followed by {}, not by a list in brackets", said(next)));
         }
-        while all.len() < LISTED {
+        while all.len() < MAX_LIST_VALUES {
             all.push(self.literal()?);
             next = self.left.next();
             match next {
@@ -165,7 +165,7 @@ impl Words {
                 other => return Err(format!("{} in a list, where `,` or `)` is looked for", said(other))),
             }
         }
-        Err(format!("a list of more than {LISTED} values"))
+        Err(format!("a list of more than {MAX_LIST_VALUES} values"))
     }
 
     fn literal(&mut self) -> Result<Literal, String> {

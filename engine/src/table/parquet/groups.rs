@@ -4,7 +4,7 @@
 use super::Parquet;
 use super::cells::Cell;
 use crate::error::{Error, Result, did_you_mean};
-use crate::table::filter::{Compare, Condition, Filter, Literal, Test, Value};
+use crate::table::filter::{Comparison, Condition, Filter, FilterValue, Literal, Test};
 use crate::table::rows::Prepared;
 use parquet::basic::{LogicalType, Type as Physical};
 use parquet::file::reader::FileReader;
@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 /// What is known of a column in a row group.
 struct Known {
     /// A value that none is below, and one that none is above.
-    bounds: Option<(Value, Value)>,
+    bounds: Option<(FilterValue, FilterValue)>,
     /// Whether both are values that are there.
     exact: bool,
     nulls: Option<u64>,
@@ -109,19 +109,21 @@ fn comparable(condition: &Condition, column: &ColumnDescriptor) -> Result<()> {
 fn known(stated: Option<&Statistics>, rows: usize, unsigned: bool) -> Option<Known> {
     let stated = stated?;
     let of_cell = |cell: Cell| match cell {
-        Cell::Int(i) => Some(Value::Int(i)),
-        Cell::Number(x) => Some(Value::Number(x)),
+        Cell::Int(i) => Some(FilterValue::Int(i)),
+        Cell::Number(x) => Some(FilterValue::Number(x)),
         _ => None,
     };
-    let pair = |a: Option<Value>, b: Option<Value>| a.zip(b);
+    let pair = |a: Option<FilterValue>, b: Option<FilterValue>| a.zip(b);
     // Old files order texts and unsigned numbers by other rules than they are compared by.
     let trusted = !stated.is_min_max_deprecated();
     let signed = trusted || !unsigned;
-    let number = |x: &f64| (!x.is_nan()).then_some(Value::Number(*x));
-    let single = |x: &f32| (!x.is_nan()).then_some(Value::Single(*x));
-    let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(|t| Value::Text(t.to_string()));
+    let number = |x: &f64| (!x.is_nan()).then_some(FilterValue::Number(*x));
+    let single = |x: &f32| (!x.is_nan()).then_some(FilterValue::Single(*x));
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(|t| FilterValue::Text(t.to_string()));
     let bounds = match stated {
-        Statistics::Boolean(s) => pair(s.min_opt().map(|b| Value::Bool(*b)), s.max_opt().map(|b| Value::Bool(*b))),
+        Statistics::Boolean(s) => {
+            pair(s.min_opt().map(|b| FilterValue::Bool(*b)), s.max_opt().map(|b| FilterValue::Bool(*b)))
+        }
         Statistics::Int32(s) if signed => {
             let one = |v: &i32| of_cell(Cell::of_int(*v, unsigned));
             pair(s.min_opt().and_then(one), s.max_opt().and_then(one))
@@ -152,24 +154,24 @@ impl Known {
             Test::Null => self.nulls != Some(0),
             Test::NotNull => !only_nulls,
             _ if only_nulls => false,
-            Test::In(list) => list.iter().any(|literal| self.can_be(Compare::Equal, literal)),
+            Test::In(list) => list.iter().any(|literal| self.can_be(Comparison::Equal, literal)),
             // One value that is in the list, and no other.
-            Test::NotIn(list) => list.iter().all(|literal| self.can_be(Compare::Unequal, literal)),
+            Test::NotIn(list) => list.iter().all(|literal| self.can_be(Comparison::Unequal, literal)),
             Test::Is(how, literal) => self.can_be(*how, literal),
         }
     }
 
-    fn can_be(&self, how: Compare, literal: &Literal) -> bool {
+    fn can_be(&self, how: Comparison, literal: &Literal) -> bool {
         let Some((least, greatest)) = &self.bounds else { return true };
         // What has no order, or is of another kind, is decided row by row.
         let (Some(Some(low)), Some(Some(high))) = (literal.order(least), literal.order(greatest)) else { return true };
         match how {
-            Compare::Equal => low != Ordering::Greater && high != Ordering::Less,
-            Compare::Unequal => !(self.exact && low == Ordering::Equal && high == Ordering::Equal),
-            Compare::Less => low == Ordering::Less,
-            Compare::AtMost => low != Ordering::Greater,
-            Compare::Greater => high == Ordering::Greater,
-            Compare::AtLeast => high != Ordering::Less,
+            Comparison::Equal => low != Ordering::Greater && high != Ordering::Less,
+            Comparison::Unequal => !(self.exact && low == Ordering::Equal && high == Ordering::Equal),
+            Comparison::Less => low == Ordering::Less,
+            Comparison::AtMost => low != Ordering::Greater,
+            Comparison::Greater => high == Ordering::Greater,
+            Comparison::AtLeast => high != Ordering::Less,
         }
     }
 }

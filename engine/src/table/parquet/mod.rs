@@ -6,8 +6,8 @@ mod cells;
 mod groups;
 mod pages;
 
-use super::bytes::{Source, with_source_error};
-use super::filter::{Filter, Value};
+use super::bytes::{ByteSource, with_source_error};
+use super::filter::{Filter, FilterValue};
 use super::rows::{ColumnChoice, IMAGES, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
 use crate::error::{Error, Result, did_you_mean};
@@ -27,14 +27,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const IMAGE_BLOCK: usize = 16;
 const PLAIN_BLOCK: usize = 1024;
 /// Blocks kept a column.
-const KEPT: usize = 6;
+const KEPT_BLOCKS: usize = 6;
 /// Blocks ahead up to which those between are read and not skipped.
-const NEAR: usize = 3;
+const MAX_READ_AHEAD_BLOCKS: usize = 3;
 
 /// A Parquet file.
 pub struct Parquet {
-    file: SerializedFileReader<Source>,
-    source: Source,
+    file: SerializedFileReader<ByteSource>,
+    source: ByteSource,
     /// The first row of each row group, and the number of all.
     starts: Vec<usize>,
     bytes: Option<Column>,
@@ -72,7 +72,7 @@ impl Parquet {
     ///
     /// # Errors
     /// Where it is no Parquet file, or lacks a column.
-    pub fn open(source: Source, columns: &ColumnChoice) -> Result<Self> {
+    pub fn open(source: ByteSource, columns: &ColumnChoice) -> Result<Self> {
         let file_length = source.length();
         let file = guarded(|| SerializedFileReader::new(source.clone())).map_err(damaged)?;
         let meta = file.metadata();
@@ -199,7 +199,7 @@ impl Parquet {
             (cursor.group, cursor.next) = (group, 0);
         }
         let Some(mut reader) = cursor.reader.take() else { return Ok(()) };
-        if block - cursor.next > NEAR {
+        if block - cursor.next > MAX_READ_AHEAD_BLOCKS {
             skip(&mut reader, (block - cursor.next) * column.block)?;
             cursor.next = block;
         }
@@ -210,7 +210,7 @@ impl Parquet {
             let bytes = held(&cells);
             pages::passed_on(BLOCK.check(bytes))?;
             cursor.kept.push_front((group, next, cells));
-            cursor.kept.truncate(KEPT);
+            cursor.kept.truncate(KEPT_BLOCKS);
             while cursor.kept.len() > 1 && cursor.kept.iter().map(|(.., cells)| held(cells)).sum::<u64>() > BLOCK.most()
             {
                 cursor.kept.pop_back();
@@ -288,15 +288,15 @@ impl Rows for Parquet {
         self.by_statistics(filter)
     }
 
-    fn value(&self, row: usize, name: &str) -> Result<Value> {
-        let Some((_, column)) = self.filtered.iter().find(|(n, _)| n == name) else { return Ok(Value::Nothing) };
+    fn value(&self, row: usize, name: &str) -> Result<FilterValue> {
+        let Some((_, column)) = self.filtered.iter().find(|(n, _)| n == name) else { return Ok(FilterValue::Nothing) };
         Ok(match self.cell(column, row)? {
-            Cell::Nothing => Value::Nothing,
-            Cell::Bool(b) => Value::Bool(b),
-            Cell::Int(i) => Value::Int(i),
-            Cell::Single(x) => Value::Single(x),
-            Cell::Number(x) => Value::Number(x),
-            Cell::Bytes(bytes) => Value::Text(text(&bytes)?),
+            Cell::Nothing => FilterValue::Nothing,
+            Cell::Bool(b) => FilterValue::Bool(b),
+            Cell::Int(i) => FilterValue::Int(i),
+            Cell::Single(x) => FilterValue::Single(x),
+            Cell::Number(x) => FilterValue::Number(x),
+            Cell::Bytes(bytes) => FilterValue::Text(text(&bytes)?),
         })
     }
 }
@@ -333,7 +333,7 @@ fn text(bytes: &[u8]) -> Result<String> {
 }
 
 /// The names of the classes of a column of numbers, as Hugging Face's `datasets` writes them beside the schema.
-fn class_names(file: &SerializedFileReader<Source>, column: &str) -> Vec<String> {
+fn class_names(file: &SerializedFileReader<ByteSource>, column: &str) -> Vec<String> {
     let pairs = file.metadata().file_metadata().key_value_metadata();
     let said = pairs.into_iter().flatten().find(|p| p.key == "huggingface").and_then(|p| p.value.as_deref());
     let Some(value) = said.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) else {

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::limits::{CHUNK, CHUNK_RATIO, PAGE};
-use crate::table::bytes::{Part, end_with};
+use crate::table::bytes::{ByteRange, end_with};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use parquet::basic::Compression;
@@ -22,7 +22,7 @@ const LZ4_FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 /// A column's part of a row group, whose pages are looked at as they are read.
 #[derive(Clone)]
 pub struct Pages {
-    part: Part,
+    part: ByteRange,
     packed: Compression,
     /// Bytes that all pages may have, unpacked.
     most: u64,
@@ -32,7 +32,7 @@ pub struct Pages {
 
 impl Pages {
     /// The pages in `part` of a file, of `length` bytes.
-    pub fn new(part: Part, packed: Compression, length: u64) -> Self {
+    pub fn new(part: ByteRange, packed: Compression, length: u64) -> Self {
         let most = CHUNK.most().max(length.saturating_mul(CHUNK_RATIO));
         Pages { part, packed, most, read: Arc::default() }
     }

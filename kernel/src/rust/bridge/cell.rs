@@ -17,13 +17,13 @@ fn write(name: &str, bytes: &[u8]) {
     }
 }
 
-/// Lives while a cell runs. A cell that reaches its end keeps it among its variables; one that panics or returns by `?` drops
-/// it, by which the kernel detects the failure.
+/// A guard that lives while a cell runs. A cell that reaches its end keeps it among its variables. One that panics or returns by
+/// `?` drops it, which tells the kernel that it failed.
 #[derive(Debug)]
 pub struct Running(u64);
 
 impl Running {
-    /// The cell with this number begins.
+    /// Begins the cell with this number.
     pub fn new(number: u64) -> Self {
         write("running", number.to_string().as_bytes());
         let usual = std::thread::current().id();
@@ -41,7 +41,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // An earlier cell's is dropped at the end of a later one, whose number the file has.
+        // A guard of an earlier cell is dropped at the end of a later one, whose number is in the file.
         if fs::read_to_string(file("running")).is_ok_and(|number| number == self.0.to_string()) {
             write("failed", if std::thread::panicking() { b"panic" } else { b"error" });
         }
@@ -51,7 +51,7 @@ impl Drop for Running {
 /// The value that the kernel wrote as `name`.
 ///
 /// # Panics
-/// Where there is none, or it is of another kind.
+/// Where there is no such value, or it is of another kind.
 pub fn import<T: Import>(name: &str) -> T {
     let read = fs::read(file(&format!("in-{name}"))).map_err(|e| e.to_string());
     match read.and_then(|bytes| Value::read(&bytes)).and_then(T::import) {
@@ -65,7 +65,7 @@ pub fn export<T: Export + ?Sized>(name: &str, value: &T) {
     write(&format!("out-{name}"), &value.export().bytes());
 }
 
-/// Shows a value under the cell that ends with it, as the kernel shows its like.
+/// Shows a value under the cell that ends with it, as the kernel shows such a value of rhai.
 fn show(value: &Value) {
     write("shown", &value.bytes());
     println!("EVCXR_BEGIN_CONTENT application/x-convscope-value\nshown\nEVCXR_END_CONTENT");
@@ -74,7 +74,7 @@ fn show(value: &Value) {
 macro_rules! shown {
     ($($type:ty)*) => {$(
         impl $type {
-            /// Shows it under the cell.
+            /// Shows the value under the cell.
             pub fn evcxr_display(&self) {
                 show(&self.export());
             }

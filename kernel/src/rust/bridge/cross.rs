@@ -9,10 +9,10 @@ use super::value::Value;
     note = "bool, whole numbers, f32, f64, String, Vec, Option, bridge::Tensor, bridge::Image, bridge::Table and bridge::Value can"
 )]
 pub trait Import: Sized {
-    /// The value as this type.
+    /// Converts the value.
     ///
     /// # Errors
-    /// Where it is of another kind or out of range.
+    /// Where the value is of another kind or out of range.
     fn import(value: Value) -> Result<Self, String>;
 }
 
@@ -22,17 +22,17 @@ pub trait Import: Sized {
     note = "bool, whole numbers, f32, f64, String, &str, Vec, Option, bridge::Tensor, bridge::Image, bridge::Table and bridge::Value can"
 )]
 pub trait Export {
-    /// This as a value.
+    /// Converts to a value.
     fn export(&self) -> Value;
 }
 
-/// What a function that rhai calls can return: what can be given, or a `Result` of it.
+/// What a function that rhai calls may return: a type that converts to rhai's values, or a `Result` of one.
 #[diagnostic::on_unimplemented(message = "`{Self}` cannot be given to rhai")]
 pub trait Return {
-    /// This as a value, or the error's text.
+    /// The value, or the error's text.
     ///
     /// # Errors
-    /// Where it is one.
+    /// Where the function returned an error.
     fn outcome(self) -> Result<Value, String>;
 }
 
@@ -49,7 +49,7 @@ impl<T: Export, E: std::fmt::Display> Return for Result<T, E> {
 }
 
 fn wrong<T>(wanted: &str, value: &Value) -> Result<T, String> {
-    Err(format!("{wanted} is asked for, got {}", value.kind()))
+    Err(format!("expected {wanted}, got {}", value.kind()))
 }
 
 macro_rules! as_it_is {
@@ -151,7 +151,7 @@ impl<T: Export + ?Sized> Export for &T {
     }
 }
 
-/// A list, or a tensor of one axis.
+/// From a list, or from a tensor of one axis.
 impl<T: Import> Import for Vec<T> {
     fn import(value: Value) -> Result<Self, String> {
         match value {

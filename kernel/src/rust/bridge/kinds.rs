@@ -3,20 +3,20 @@
 use super::value::Value;
 use std::ops::{Index, IndexMut};
 
-/// A tensor of f32, the last axis fastest.
+/// A tensor of f32, row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tensor {
     /// The size of each axis.
     pub shape: Vec<usize>,
-    /// The values, as many as the sizes' product.
+    /// The values, as many as the product of the sizes.
     pub values: Vec<f32>,
 }
 
 impl Tensor {
-    /// A tensor of these values.
+    /// A tensor of these values in this shape.
     ///
     /// # Panics
-    /// Where the shape has room for more or fewer.
+    /// Where the number of values is not the product of the sizes.
     pub fn new(shape: impl Into<Vec<usize>>, values: impl Into<Vec<f32>>) -> Self {
         let (shape, values) = (shape.into(), values.into());
         let room = shape.iter().product::<usize>();
@@ -31,12 +31,12 @@ impl Tensor {
         Tensor { shape, values }
     }
 
-    /// A tensor of the same shape with what `f` makes of each value.
+    /// A tensor of the same shape with `f` of each value.
     pub fn map(&self, f: impl FnMut(f32) -> f32) -> Self {
         Tensor { shape: self.shape.clone(), values: self.values.iter().copied().map(f).collect() }
     }
 
-    /// Where the value at `at` stands.
+    /// The index of an entry in `values`.
     fn place(&self, at: &[usize]) -> usize {
         let inside = at.len() == self.shape.len() && at.iter().zip(&self.shape).all(|(i, n)| i < n);
         assert!(inside, "no value at {at:?} in a tensor of shape {:?}", self.shape);
@@ -63,11 +63,11 @@ impl<const N: usize> IndexMut<[usize; N]> for Tensor {
 /// An RGB image, row by row from the top left.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
-    /// Columns.
+    /// Width, px.
     pub width: usize,
-    /// Rows.
+    /// Height, px.
     pub height: usize,
-    /// Three values a pixel: red, green, blue.
+    /// Red, green and blue of each pixel.
     pub pixels: Vec<u8>,
 }
 
@@ -75,7 +75,7 @@ impl Image {
     /// An image of these pixels.
     ///
     /// # Panics
-    /// Where there are not three values a pixel.
+    /// Where there are not three values for each pixel.
     pub fn new(width: usize, height: usize, pixels: impl Into<Vec<u8>>) -> Self {
         let pixels = pixels.into();
         assert!(3 * width * height == pixels.len(), "an RGB image of {width} x {height} has {} values", pixels.len());
@@ -89,12 +89,12 @@ impl Image {
     }
 }
 
-/// Rows of cells under named columns; a cell is nothing, true or false, a number or a text.
+/// Rows of cells under named columns; a cell is nothing, a boolean, a number or a text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// The columns' names.
     pub columns: Vec<String>,
-    /// The rows, each with a cell a column.
+    /// The rows, each with one cell for each column.
     pub rows: Vec<Vec<Value>>,
 }
 
@@ -104,7 +104,7 @@ impl Table {
         Table { columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row; short rows are filled with nothing, long ones cut.
+    /// Adds a row; a short one is filled with empty cells, a long one cut.
     pub fn push(&mut self, row: impl IntoIterator<Item = Value>) {
         let mut row: Vec<Value> = row.into_iter().collect();
         row.resize(self.columns.len(), Value::Nothing);

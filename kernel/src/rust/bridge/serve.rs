@@ -6,25 +6,25 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The marker that is printed when a call has ended: everything that the call printed comes before it.
-pub const CALLED: &str = "\u{1}called";
+/// The marker that is printed at the end of a call, behind everything that the call printed.
+pub const CALL_END: &str = "\u{1}called";
 
-/// A function by name.
+/// A function with its name.
 pub struct Entry {
     name: &'static str,
     call: Box<dyn Fn(Vec<Value>) -> Result<Value, String>>,
 }
 
-/// A function whose parameters can be taken and whose result can be given.
+/// A function whose parameters and result can be exchanged with rhai.
 #[diagnostic::on_unimplemented(
     message = "rhai cannot call `{Self}`",
     note = "parameters and results can be bool, whole numbers, f32, f64, String, Vec, Option, bridge::Tensor, bridge::Image, bridge::Table and bridge::Value"
 )]
 pub trait Function<Parameters> {
-    /// Calls it.
+    /// Calls the function.
     ///
     /// # Errors
-    /// Where an argument does not fit, or the function says so.
+    /// Where an argument does not fit, or the function returns an error.
     fn call(&self, arguments: Vec<Value>) -> Result<Value, String>;
 }
 
@@ -51,7 +51,7 @@ functions! { A B C D }
 functions! { A B C D E }
 functions! { A B C D E F }
 
-/// A function to serve.
+/// A function by the name under which rhai calls it.
 pub fn function<Parameters, F: Function<Parameters> + 'static>(name: &'static str, f: F) -> Entry {
     Entry { name, call: Box::new(move |arguments| f.call(arguments)) }
 }
@@ -70,7 +70,7 @@ fn answer(mut stream: UnixStream, functions: &[Entry]) -> io::Result<()> {
             Ok(value) => Value::List(vec![Value::Bool(true), value]),
             Err(message) => Value::List(vec![Value::Bool(false), Value::Text(message)]),
         };
-        println!("{CALLED}");
+        println!("{CALL_END}");
         io::stdout().flush()?;
         send(&mut stream, &reply.bytes())?;
     }
@@ -89,7 +89,7 @@ fn called(request: &[u8], functions: &[Entry]) -> Result<Value, String> {
     })
 }
 
-/// The bytes that come next, or nothing where the other side has closed.
+/// The next request; none where the kernel has closed the socket.
 fn receive(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 8];
     match stream.read_exact(&mut length) {
@@ -98,7 +98,7 @@ fn receive(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
     }
     let length = u64::from_le_bytes(length);
     let mut bytes = Vec::new();
-    // It grows with what comes, not with what the length claims.
+    // The buffer grows with the bytes that arrive, not by the claimed length.
     match stream.take(length).read_to_end(&mut bytes)? as u64 == length {
         true => Ok(Some(bytes)),
         false => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -1,5 +1,5 @@
-//! The exchanged values and their byte format: a letter for the kind, then numbers of 8 bytes (f32 for tensors), the least
-//! significant byte first, and texts and lists with their lengths before them.
+//! The exchanged values and their byte format: a letter for the kind, then numbers of 8 bytes (4 for the f32 of tensors), little
+//! endian; texts and lists follow their lengths.
 
 use super::kinds::{Image, Table, Tensor};
 
@@ -9,11 +9,11 @@ pub enum Value {
     /// Nothing: `()` in rhai.
     #[default]
     Nothing,
-    /// true or false.
+    /// A boolean.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A number.
+    /// A floating-point number.
     Float(f64),
     /// A text.
     Text(String),
@@ -30,7 +30,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// What kind of value it is, in words.
+    /// The kind of the value in words.
     pub fn kind(&self) -> &'static str {
         match self {
             Value::Nothing => "nothing",
@@ -46,17 +46,17 @@ impl Value {
         }
     }
 
-    /// The bytes of the value.
+    /// The value as bytes.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         write(self, &mut out);
         out
     }
 
-    /// The value in these bytes.
+    /// Reads a value from its bytes.
     ///
     /// # Errors
-    /// Where they are damaged.
+    /// Where the bytes are damaged.
     pub fn read(bytes: &[u8]) -> Result<Value, String> {
         let mut reader = Reader(bytes);
         let value = reader.value()?;
@@ -144,7 +144,7 @@ impl Reader<'_> {
         self.take(8)?.try_into().map_err(|_| DAMAGED.into())
     }
 
-    /// A count of things that take at least `each` bytes.
+    /// A count of entries that take at least `each` bytes.
     fn count(&mut self, each: usize) -> Result<usize, String> {
         let n = usize::try_from(u64::from_le_bytes(self.eight()?)).map_err(|_| DAMAGED)?;
         match n.checked_mul(each).is_some_and(|bytes| bytes <= self.0.len()) {

@@ -1,6 +1,6 @@
 //! Finds attention in a graph, softmax(steps(Q K)) V, whose nodes a forward pass computes as one kernel, and runs it.
 
-use super::fuse::only_consumer;
+use super::consumer::only_consumer;
 use crate::error::{Error, Result};
 use crate::graph::op::Binary;
 use crate::graph::{Graph, NodeId, Op};

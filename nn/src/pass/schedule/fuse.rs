@@ -3,6 +3,7 @@
 //! over positions and its activation; or attention.
 
 use super::attention::FusedAttention;
+use super::consumer::only_consumer;
 use super::gate::{self, Gate};
 use crate::error::Result;
 use crate::graph::op::{Activation, Binary};
@@ -339,12 +340,4 @@ pub fn clamp_of(f: Activation) -> Option<Clamp> {
         return (low < high).then_some(Clamp::Range(low as f32, high as f32));
     }
     (f == Activation::Relu).then_some(Clamp::Relu)
-}
-
-/// The only consumer of `id`, where the value of `id` is not a goal.
-pub(super) fn only_consumer(graph: &Graph, id: NodeId, goals: &[NodeId]) -> Option<NodeId> {
-    match graph.consumers(id) {
-        [one] if !goals.contains(&id) && id != graph.output() => Some(*one),
-        _ => None,
-    }
 }

@@ -1,6 +1,6 @@
 //! Finds gates of squeeze-and-excitation: the pointwise convolution after the gate computes the product of maps and gate itself.
 
-use super::fuse::only_consumer;
+use super::consumer::only_consumer;
 use crate::graph::op::{Binary, Window};
 use crate::graph::{Graph, NodeId, Op};
 

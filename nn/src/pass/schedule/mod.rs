@@ -3,6 +3,7 @@
 
 pub mod attention;
 pub mod concat;
+mod consumer;
 pub mod fuse;
 pub mod gate;
 pub mod groups;

@@ -5,7 +5,7 @@
 
 use super::{Bilinear, KnownDeviation, SoftmaxExpansion};
 use super::{LrpRule, PassThrough, Proportional, STABILISER, SignalTakesAll};
-use crate::graph::Class;
+use crate::graph::OpClass;
 use crate::pass::rule::{On, Rule, Rules};
 use std::sync::Arc;
 
@@ -62,19 +62,19 @@ impl Rules {
     pub fn lrp_composite(layers: Vec<(On, LrpRule)>) -> Self {
         let mut rules: Vec<(On, Arc<dyn Rule>)> =
             layers.into_iter().map(|(on, rule)| (on, Arc::new(rule) as Arc<dyn Rule>)).collect();
-        rules.extend(Class::ALL.into_iter().filter_map(|class| Some((On::Class(class), weightless(class)?))));
+        rules.extend(OpClass::ALL.into_iter().filter_map(|class| Some((On::Class(class), weightless(class)?))));
         Rules(rules)
     }
 }
 
 /// The rule for the operations of a class that have no weights; none where the gradient is the rule. A new class must be
 /// decided here.
-fn weightless(class: Class) -> Option<Arc<dyn Rule>> {
+fn weightless(class: OpClass) -> Option<Arc<dyn Rule>> {
     match class {
-        Class::Sum => Some(Arc::new(Proportional(STABILISER))),
-        Class::Product => Some(Arc::new(SignalTakesAll)),
-        Class::Elementwise | Class::Normalisation => Some(Arc::new(PassThrough)),
+        OpClass::Sum => Some(Arc::new(Proportional(STABILISER))),
+        OpClass::Product => Some(Arc::new(SignalTakesAll)),
+        OpClass::Elementwise | OpClass::Normalisation => Some(Arc::new(PassThrough)),
         // The gradient gives all to the winner and undoes the rearrangement; layers have the rules of the composite.
-        Class::Selection | Class::Rearrangement | Class::Source | Class::Weighted => None,
+        OpClass::Selection | OpClass::Rearrangement | OpClass::Source | OpClass::Weighted => None,
     }
 }

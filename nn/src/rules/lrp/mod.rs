@@ -1,7 +1,7 @@
 //! Layer-wise relevance propagation: a rule distributes the relevance of an operation's outputs over its inputs in proportion to
 //! their contributions z_ij = x_i w_ij. Rules differ in which parts of x, w and the bias count.
 //!
-//! `composites` decides which rule each operation has: the composite for layers, the [`Class`](crate::graph::Class) for operations
+//! `composites` decides which rule each operation has: the composite for layers, the [`OpClass`](crate::graph::OpClass) for operations
 //! without weights. A new class does not compile until its rule is decided there. An [`LrpRule`] at an operation that is not linear
 //! is an error that names the node. Selections and rearrangements take the gradient, which conserves relevance there.
 //!

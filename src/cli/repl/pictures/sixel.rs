@@ -3,22 +3,23 @@
 use convscope_engine::Result;
 use convscope_engine::data::{Image, Interpolation};
 
-/// Steps of red, green and blue in the palette: 252 colours.
+/// Levels of red, green and blue in the palette: 252 colours.
 const STEPS: [usize; 3] = [6, 7, 6];
-/// Pixels that a picture is wide at most.
-const WIDTH: usize = 800;
+/// The width of a picture above which it is scaled down, px.
+const MAX_WIDTH: usize = 800;
 /// Thresholds of ordered dithering (Bayer's matrix of four by four), in sixteenths.
 const BAYER: [[f32; 4]; 4] =
     [[0.0, 8.0, 2.0, 10.0], [12.0, 4.0, 14.0, 6.0], [3.0, 11.0, 1.0, 9.0], [15.0, 7.0, 13.0, 5.0]];
 
-/// The codes that show an image, made smaller where it is wide.
+/// The codes that show an image, scaled down where it is too wide.
 ///
 /// # Errors
-/// Where it cannot be made smaller.
+/// Where scaling fails.
 pub fn encode(image: &Image) -> Result<String> {
     let small;
-    let image = if image.width() > WIDTH {
-        small = image.resize(WIDTH, (image.height() * WIDTH / image.width()).max(1), Interpolation::Bilinear)?;
+    let image = if image.width() > MAX_WIDTH {
+        small =
+            image.resize(MAX_WIDTH, (image.height() * MAX_WIDTH / image.width()).max(1), Interpolation::Bilinear)?;
         &small
     } else {
         image
@@ -37,7 +38,7 @@ pub fn encode(image: &Image) -> Result<String> {
     Ok(out + "\x1b\\\n")
 }
 
-/// The level of each channel in a colour of the palette, and how many there are.
+/// The level of each channel in a palette colour, with the number of levels.
 fn levels(colour: usize) -> [(usize, usize); 3] {
     let [_, g, b] = STEPS;
     [(colour / (g * b), STEPS[0]), (colour / b % g, g), (colour % b, b)]
@@ -50,7 +51,7 @@ fn nearest(pixel: [u8; 3], x: usize, y: usize) -> usize {
     (level(0) * STEPS[1] + level(1)) * STEPS[2] + level(2)
 }
 
-/// Six rows from `top` on.
+/// The band of six rows from `top`.
 fn band(out: &mut String, image: &Image, top: usize, colours: usize) {
     let width = image.width();
     let mut masks: Vec<Option<Vec<u8>>> = vec![None; colours];

@@ -1,5 +1,5 @@
-//! Products and sums with constants that belong to the operation before them: biases of convolutions and linear maps, scales
-//! and shifts of normalisations, batch normalisations exported as single operations.
+//! Products and sums with constants that belong to the operation before them: biases of convolutions and linear layers, scales
+//! and shifts of normalisations, batch normalisations exported as separate operations.
 
 use super::stretch::{Stretch, ending_at};
 use super::{Live, bare, with_constant};
@@ -9,7 +9,7 @@ use crate::graph::{Builder, NodeId, Op, ParamId};
 use crate::tensor::{tensor, to_f64};
 use candle_core::DType;
 
-/// Makes a constant that is added to each channel of a convolution or linear map its bias.
+/// Merges a constant that is added to each channel into the bias of the convolution or linear layer before.
 pub fn bias(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     let Op::Binary(Binary::Add) = b.op(id) else { return Ok(()) };
     let Some((map, constant, _)) = with_constant(b, id) else { return Ok(()) };
@@ -38,13 +38,13 @@ pub fn bias(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     Ok(())
 }
 
-/// The constant as one number for each entry of `axis`; `None` where it differs along another axis.
+/// The constant as one number for each entry of `axis`; `None` where it varies along another axis.
 fn spread(b: &mut Builder, constant: ParamId, shape: &[usize], axis: usize) -> Result<Option<ParamId>> {
     let (held, n) = (b.weights().tensor(constant).clone(), shape[axis]);
     let dims = bare(held.dims());
     let behind = shape.len() - axis - 1;
     let along = dims.len() == behind + 1 && dims[0] == n && dims[1..].iter().all(|d| *d == 1);
-    // One number for all is arithmetic, not a parameter, unless there is only one channel.
+    // A single number for all channels is arithmetic and no parameter, unless there is only one channel.
     let single = n == 1 && held.elem_count() == 1 && held.rank() > 0;
     if !along && !single {
         return Ok(None);
@@ -56,7 +56,7 @@ fn spread(b: &mut Builder, constant: ParamId, shape: &[usize], axis: usize) -> R
     Ok(Some(b.param(&name, held.flatten_all()?)?))
 }
 
-/// Makes a constant factor or summand behind a normalisation its scale or shift.
+/// Merges a constant factor or summand into the scale or shift of the normalisation before.
 pub fn scaled_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     let Op::Binary(f @ (Binary::Mul | Binary::Add)) = *b.op(id) else { return Ok(()) };
     let Some((before, constant, _)) = with_constant(b, id) else { return Ok(()) };
@@ -76,12 +76,12 @@ pub fn scaled_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
         Op::GroupNorm { groups, scale, shift, eps } if turned.is_none() => {
             let shape = b.shape(norm).to_vec();
             let Some(by) = spread(b, constant, &shape, 0)? else { return Ok(()) };
-            let Some((scale, shift)) = changed(b, f, by, scale, Some(shift))? else { return Ok(()) };
+            let Some((scale, shift)) = scale_and_shift(b, f, by, scale, Some(shift))? else { return Ok(()) };
             Op::GroupNorm { groups, scale, shift: shift.unwrap_or(by), eps }
         }
         Op::LayerNorm { axis, scale, shift, eps } => {
             let over = b.shape(norm)[axis..].to_vec();
-            // The constant's axes in the order in which the normalisation has them.
+            // The constant with its axes in the normalisation's order.
             let held = match &turned {
                 None => held,
                 Some(perm) => {
@@ -99,7 +99,7 @@ pub fn scaled_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
             let Ok(full) = held.reshape(own)?.broadcast_as(over.as_slice()) else { return Ok(()) };
             let name = b.weights().name(constant).to_string();
             let by = b.param(&name, full.contiguous()?)?;
-            let Some((scale, shift)) = changed(b, f, by, scale, shift)? else { return Ok(()) };
+            let Some((scale, shift)) = scale_and_shift(b, f, by, scale, shift)? else { return Ok(()) };
             Op::LayerNorm { axis, scale, shift, eps }
         }
         _ => return Ok(()),
@@ -115,8 +115,8 @@ pub fn scaled_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     Ok(())
 }
 
-/// Scale and shift once the normalisation's value is multiplied by or added to a constant; only such that have none yet.
-fn changed(
+/// The new scale and shift after multiplying with or adding a constant; only where the normalisation has none yet.
+fn scale_and_shift(
     b: &Builder,
     f: Binary,
     by: ParamId,
@@ -132,7 +132,7 @@ fn changed(
     })
 }
 
-/// Makes a batch normalisation of factors and summands by channel, where both are there.
+/// Merges channel-wise factors and summands into a batch normalisation, where both occur.
 pub fn batch_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     if !linear_step(b, id) {
         return Ok(());
@@ -150,7 +150,7 @@ pub fn batch_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     if !by_channel || channels < 2 || !has(Binary::Mul, Binary::Div) || !has(Binary::Add, Binary::Sub) {
         return Ok(());
     }
-    // What is done to the input itself is preprocessing.
+    // Operations on the input itself are preprocessing.
     let mut from = stretch.base;
     while let Op::Transpose(_) | Op::Identity | Op::Reshape(_) = b.op(from) {
         from = b.node(from).inputs[0];
@@ -179,7 +179,7 @@ pub fn batch_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     Ok(())
 }
 
-/// Whether a stretch is steps of one reader each, all of which multiply or add a constant.
+/// Whether each operation of a stretch has one reader and multiplies or adds a constant.
 fn steps(b: &Builder, stretch: &Stretch, id: NodeId, live: &Live) -> bool {
     stretch.nodes().all(|n| linear_step(b, n) && (n == id || live.alone(n)))
 }

@@ -1,5 +1,5 @@
-//! Recognises activations by their curves: a stretch that is a function of one number is compared with a table of functions,
-//! whose parameters are read off the curve.
+//! Recognises activations by their values: a stretch that is a function of one number is compared with a table of functions, whose
+//! parameters are estimated from values of the stretch.
 
 use super::Live;
 use super::stretch::{Stretch, ending_at};
@@ -10,22 +10,22 @@ use crate::kernels::elementwise::value;
 use candle_core::{Device, Tensor};
 use std::cell::OnceCell;
 
-/// How far two curves may lie apart, relative to the value: a file's numbers are rounded to f32.
-const APART: f64 = 1e-5;
-/// The error of f64 in differences of nearly equal numbers, for each unit of the input.
-const CANCELLED: f64 = 1e-12;
+/// The largest difference of two curves, relative to the value: a file's numbers are rounded to f32.
+const MAX_DIFFERENCE: f64 = 1e-5;
+/// The error of f64 differences of nearly equal numbers, per unit of the input.
+const CANCELLATION_ERROR: f64 = 1e-12;
 
-/// Inputs at which curves are compared, on both sides of zero: none of them near the kinks of a known function.
+/// The inputs at which curves are compared, on both sides of zero, none near a kink of a known function.
 const INPUTS: [f64; 35] = [
     0.001, 0.013, 0.037, 0.11, 0.23, 0.41, 0.59, 0.77, 0.97, 1.0, 1.31, 1.63, 1.93, 2.29, 2.61, 2.9, 3.13, 3.49, 3.87,
     4.31, 4.83, 5.41, 5.87, 6.13, 6.73, 7.7, 8.9, 10.3, 13.0, 19.0, 31.0, 71.0, 173.0, 1.1e3, 1.3e5,
 ];
 
-/// Reads a function's numbers off a curve; `None` where it cannot be this one.
-type Guess = fn(&dyn Fn(f64) -> f64) -> Option<Activation>;
+/// Estimates a function's parameters from a curve; `None` where the curve is not of this function.
+type Estimate = fn(&dyn Fn(f64) -> f64) -> Option<Activation>;
 
-/// The functions that are recognised. The first that fits is taken.
-const TABLE: &[(&str, Guess)] = &[
+/// The known functions. The first that fits is taken.
+const TABLE: &[(&str, Estimate)] = &[
     ("relu", |_| Some(Activation::Relu)),
     ("clip", |f| {
         let bound = |v: f64| if v.abs() < 1e29 { decimal(v) } else { v * f64::INFINITY };
@@ -58,28 +58,28 @@ const TABLE: &[(&str, Guess)] = &[
         let scale = f(1.0);
         Some(Activation::Selu { alpha: decimal(f(-1.0) / libm::expm1(-1.0) / scale), scale: decimal(scale) })
     }),
-    // celu: -alpha is where it ends.
+    // celu: -alpha is its limit at minus infinity.
     ("celu", |f| Some(Activation::Celu(decimal(-f(-1e4))))),
     ("thresholded_relu", |f| Some(Activation::ThresholdedRelu(edge(f)?))),
-    ("shrink", |f| Some(Activation::Shrink { lambda: edge(f)?, bias: decimal(FAR - f(FAR)) })),
+    ("shrink", |f| Some(Activation::Shrink { lambda: edge(f)?, bias: decimal(FAR_INPUT - f(FAR_INPUT)) })),
 ];
 
-/// The number that a file means by an f32.
+/// The decimal number that an f32 in a file stands for.
 fn decimal(v: f64) -> f64 {
     let single = v as f32;
-    // One that was computed is off by a few of f64's last places; 0.1 is meant by 0.10000000149.
+    // A computed one is off by a few of f64's last places; 0.10000000149 stands for 0.1.
     single.to_string().parse().unwrap_or(v)
 }
 
-/// An input far behind all kinks.
-const FAR: f64 = 1e4;
+/// An input far beyond all kinks.
+const FAR_INPUT: f64 = 1e4;
 
-/// Where a curve that is zero at zero and rises as its input far out leaves zero.
+/// The input at which a curve leaves zero, for curves that are zero at zero and rise with slope one far out.
 fn edge(f: &dyn Fn(f64) -> f64) -> Option<f64> {
-    if f(0.0) != 0.0 || (f(2.0 * FAR) - f(FAR) - FAR).abs() > 1e-6 * FAR {
+    if f(0.0) != 0.0 || (f(2.0 * FAR_INPUT) - f(FAR_INPUT) - FAR_INPUT).abs() > 1e-6 * FAR_INPUT {
         return None;
     }
-    let (mut low, mut high) = (0.0, FAR);
+    let (mut low, mut high) = (0.0, FAR_INPUT);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
         *(if f(middle) == 0.0 { &mut low } else { &mut high }) = middle;
@@ -87,7 +87,7 @@ fn edge(f: &dyn Fn(f64) -> f64) -> Option<f64> {
     Some(decimal(high))
 }
 
-/// Makes one node of an activation that the file has as several operations ending at `id`.
+/// Replaces the operations of an activation that ends at `id` by one node.
 pub fn activation(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     if !may_end(b.op(id)) {
         return Ok(());
@@ -102,19 +102,19 @@ pub fn activation(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
             continue;
         }
         if !stretch.wide.is_empty() {
-            if found.is_none() && sloped(b, id, &stretch, live)? {
+            if found.is_none() && channelwise_slopes(b, id, &stretch, live)? {
                 return Ok(());
             }
             continue;
         }
-        match known(b, &stretch, live) {
-            // A rectifier before a bound that lies elsewhere stays a layer, which guided backprop acts on.
+        match recognise(b, &stretch, live) {
+            // A rectifier before a bound of another range stays a layer, on which guided backprop acts.
             Some(Activation::Clip { low, .. })
                 if low != 0.0 && low.is_finite() && stretch.nodes().any(|n| b.op(n).rectifies()) =>
             {
                 break;
             }
-            // A hard sigmoid takes in the sums and products before it, a bound the other bound.
+            // A hard sigmoid takes in the sums and products before it, a clip the other bound.
             Some(f @ (Activation::HardSigmoid { .. } | Activation::Clip { .. })) => found = Some((f, stretch.base)),
             Some(f) if found.is_none() => {
                 found = Some((f, stretch.base));
@@ -128,7 +128,7 @@ pub fn activation(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     Ok(())
 }
 
-/// The operations with which an activation of several operations ends.
+/// The operations that may end an activation of several operations.
 fn may_end(op: &Op) -> bool {
     use Activation as A;
     match op {
@@ -140,34 +140,34 @@ fn may_end(op: &Op) -> bool {
     }
 }
 
-/// The function in the table whose curve a stretch has.
-fn known(b: &Builder, stretch: &Stretch, live: &Live) -> Option<Activation> {
+/// The function in the table with the curve of a stretch.
+fn recognise(b: &Builder, stretch: &Stretch, live: &Live) -> Option<Activation> {
     let curve = stretch.curve(b, live, 0)?;
     let f = |x: f64| curve.at(x).unwrap_or(f64::NAN);
     let inputs = inputs(stretch.numbers(b));
-    // Most guesses are wrong at the first inputs: the others are not computed for them.
+    // Most functions fail at the first inputs; the other values are not computed for them.
     let computed: Vec<OnceCell<f64>> = vec![OnceCell::new(); inputs.len()];
     let fits = |g: Activation| {
         let mut pairs = inputs.iter().zip(&computed);
         pairs.all(|(x, y)| {
             let y = y.get_or_init(|| f(*x));
-            // What overflows far out tells nothing.
+            // Values that overflow far out are ignored.
             if x.abs() > 100.0 && !y.is_finite() {
                 return true;
             }
             let want: f64 = value(g, *x);
-            // A tiny floor keeps a divisor from being zero; a rectifier would not.
+            // A tiny lower bound keeps a divisor from being zero; a rectifier has none.
             if *x == 0.0 && want == 0.0 {
                 return *y == 0.0;
             }
-            (y - want).abs() <= APART * want.abs() + CANCELLED * (1.0 + x.abs())
+            (y - want).abs() <= MAX_DIFFERENCE * want.abs() + CANCELLATION_ERROR * (1.0 + x.abs())
         })
     };
-    TABLE.iter().find_map(|(_, guess)| guess(&f).filter(|g| sound(*g) && fits(*g)))
+    TABLE.iter().find_map(|(_, guess)| guess(&f).filter(|g| is_curve(*g) && fits(*g)))
 }
 
-/// Whether the parameters read off a curve are those of a function that is not a straight line.
-fn sound(f: Activation) -> bool {
+/// Whether estimated parameters make a function other than a straight line.
+fn is_curve(f: Activation) -> bool {
     match f {
         Activation::Clip { low, high } => low < high && (low.is_finite() || high.is_finite()),
         Activation::LeakyRelu(a) => a.is_finite() && a != 0.0 && a != 1.0,
@@ -181,7 +181,7 @@ fn sound(f: Activation) -> bool {
     }
 }
 
-/// The inputs at which a stretch is evaluated: the usual ones, and some beside each of its numbers.
+/// The inputs at which a stretch is evaluated: the usual ones, and some beside each of its constants.
 fn inputs(numbers: Vec<f64>) -> Vec<f64> {
     let own = numbers
         .into_iter()
@@ -191,8 +191,8 @@ fn inputs(numbers: Vec<f64>) -> Vec<f64> {
     std::iter::once(0.0).chain(sides).collect()
 }
 
-/// Makes one node of a rectifier whose slopes for negative inputs differ by channel.
-fn sloped(b: &mut Builder, id: NodeId, stretch: &Stretch, live: &Live) -> Result<bool> {
+/// Replaces a rectifier whose negative slopes differ by channel by one node.
+fn channelwise_slopes(b: &mut Builder, id: NodeId, stretch: &Stretch, live: &Live) -> Result<bool> {
     let count: usize = stretch.wide.iter().product();
     let inputs = inputs(stretch.numbers(b));
     let mut slopes = Vec::with_capacity(count);
@@ -201,7 +201,9 @@ fn sloped(b: &mut Builder, id: NodeId, stretch: &Stretch, live: &Live) -> Result
         let slope = -curve.at(-1.0).unwrap_or(f64::NAN);
         let fits = |x: &f64| {
             let want = if *x > 0.0 { *x } else { slope * x };
-            curve.at(*x).is_some_and(|y| (y - want).abs() <= APART * want.abs() + CANCELLED * (1.0 + x.abs()))
+            curve
+                .at(*x)
+                .is_some_and(|y| (y - want).abs() <= MAX_DIFFERENCE * want.abs() + CANCELLATION_ERROR * (1.0 + x.abs()))
         };
         if !inputs.iter().all(fits) {
             return Ok(false);

@@ -1,8 +1,8 @@
-//! Joins operations that exporters write separately: an activation, normalisation, softmax or bias becomes one node, so that
+//! Merges operations that exporters write separately: an activation, normalisation, softmax or bias becomes one node, so that
 //! rules, summaries and maps do not depend on the exporter.
 //!
-//! Activations and normalisations are recognised by what they compute, whatever operations the file uses: the stretch of
-//! element-wise operations behind a value ([`stretch`]) is evaluated in f64 and compared with a table ([`curves`], [`norms`]).
+//! Activations and normalisations are recognised by their values, whatever operations the file uses: the stretch of element-wise
+//! operations that computes a value ([`stretch`]) is evaluated in f64 and compared with a table ([`curves`], [`norms`]).
 
 mod affine;
 mod curves;
@@ -16,20 +16,20 @@ use crate::limits::ONNX_EVALUATED;
 use crate::signal::go_on;
 use std::cell::Cell;
 
-/// Rewrites the nodes that `outputs` depend on; names stay, values stay but for rounding. Returns whether all nodes were
-/// examined: a net of very many operations ends the search early.
+/// Rewrites the nodes that `outputs` depend on; names stay, and values but for rounding. Returns whether all nodes were examined:
+/// the search ends early in a net of very many operations.
 ///
 /// # Errors
-/// Where a rewritten node would not fit, which is a defect, or the end of the work was asked for.
+/// Where a rewritten node does not fit, which is a defect, or the work was interrupted.
 pub fn restore(b: &mut Builder, outputs: &[NodeId]) -> Result<bool> {
     let passes: [Pass; 6] =
-        [softmax::softmax, curves::activation, affine::bias, norms::norm, norms::regrouped, affine::scaled_norm];
+        [softmax::softmax, curves::activation, affine::bias, norms::norm, norms::group_norm, affine::scaled_norm];
     let mut live = Live { readers: Vec::new(), left: Cell::new(Some(ONNX_EVALUATED)) };
     for pass in passes {
         live.count(b, outputs);
         b.ids().filter(|id| live.readers[id.0] > 0).try_for_each(|id| go_on().and_then(|()| pass(b, id, &live)))?;
     }
-    // From the last: the last step of a batch normalisation takes in all others.
+    // From the last node: the last operation of a batch normalisation takes in all others.
     live.count(b, outputs);
     b.ids()
         .rev()
@@ -38,14 +38,14 @@ pub fn restore(b: &mut Builder, outputs: &[NodeId]) -> Result<bool> {
     Ok(live.left.get().is_some())
 }
 
-/// Rewrites a node where a pattern of the pass ends at it.
+/// A rewrite of a node at which a pattern ends.
 type Pass = fn(&mut Builder, NodeId, &Live) -> Result<()>;
 
-/// How many nodes read each value, counted before a pass, and how much work the search for patterns may still do.
+/// The number of readers of each value, counted before a pass, and the work left for the search.
 struct Live {
-    /// The readers of each node's value; the output counts as read.
+    /// The number of readers of each node's value; an output counts as read.
     readers: Vec<usize>,
-    /// The work left, in additions of two numbers or what takes as long; `None` once it was exceeded.
+    /// The work left, in additions; `None` once it was exceeded.
     left: Cell<Option<u64>>,
 }
 
@@ -61,20 +61,20 @@ impl Live {
         self.readers = readers;
     }
 
-    /// Takes `sums` from the work left; `None` where less is left.
+    /// Takes `sums` additions from the work left; `None` where less is left.
     fn spend(&self, sums: usize) -> Option<()> {
         let left = self.left.get().and_then(|left| left.checked_sub(sums as u64));
         self.left.set(left);
         left.map(drop)
     }
 
-    /// Whether only one node reads the value.
+    /// Whether the value has one reader.
     fn alone(&self, id: NodeId) -> bool {
         self.readers.get(id.0).is_none_or(|n| *n <= 1)
     }
 }
 
-/// The operands of a node of two inputs, one a constant: the other, the constant, and whether that came first.
+/// Of a node with two inputs, one of them constant: the other input, the constant, and whether the constant is first.
 fn with_constant(b: &Builder, id: NodeId) -> Option<(NodeId, crate::graph::ParamId, bool)> {
     let &[first, second] = b.node(id).inputs.as_slice() else { return None };
     match (b.op(first), b.op(second)) {
@@ -85,7 +85,7 @@ fn with_constant(b: &Builder, id: NodeId) -> Option<(NodeId, crate::graph::Param
     }
 }
 
-/// `dims` without the ones before the first other number.
+/// `dims` without leading ones.
 fn bare(dims: &[usize]) -> &[usize] {
     &dims[dims.iter().take_while(|n| **n == 1).count()..]
 }

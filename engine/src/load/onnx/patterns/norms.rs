@@ -1,4 +1,4 @@
-//! Layer, group and instance normalisations that the file has as several operations.
+//! Layer, group and instance normalisations that a file has as several operations.
 
 use super::Live;
 use super::stretch::{Stretch, ending_at};
@@ -10,9 +10,9 @@ use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
 
 /// The largest error of a recognised normalisation, relative to its largest value.
-const APART: f64 = 1e-6;
+const MAX_DIFFERENCE: f64 = 1e-6;
 
-/// Makes one node, without scale and shift, of (x - mean) / sqrt(var + eps) that ends at `id`.
+/// Replaces (x - mean) / sqrt(var + eps) that ends at `id` by one node, without scale and shift.
 pub fn norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     if !matches!(b.op(id), Op::Binary(Binary::Div | Binary::Mul)) {
         return Ok(());
@@ -20,13 +20,13 @@ pub fn norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     for stretch in ending_at(b, id) {
         let Some(axes) = stretch.axes(b).filter(|_| stretch.wide.is_empty()) else { continue };
         if let Some(eps) = epsilon(b, live, &stretch, &axes) {
-            return replaced(b, id, stretch.base, &axes, eps);
+            return normalisation(b, id, stretch.base, &axes, eps);
         }
     }
     Ok(())
 }
 
-/// The number added to the variance, where a stretch is a normalisation over `axes`.
+/// The epsilon, where a stretch is a normalisation over `axes`.
 fn epsilon(b: &Builder, live: &Live, stretch: &Stretch, axes: &[usize]) -> Option<f64> {
     let rank = b.shape(stretch.base).len();
     let dims: Vec<usize> = (0..rank).map(|a| if axes.contains(&a) { 3 + a } else { 1 }).collect();
@@ -39,7 +39,7 @@ fn epsilon(b: &Builder, live: &Live, stretch: &Stretch, axes: &[usize]) -> Optio
         let mean = x.iter().sum::<f64>() / n as f64;
         (mean, x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n as f64)
     };
-    // The values of an input that hardly varies tell what is added.
+    // With an input that hardly varies, epsilon dominates.
     let x = input(1, 1e-2, 0.0);
     let (y, (mean, var)) = (stretch.evaluate(b, live, &x, &dims, 0)?, moments(&x));
     let at = (0..n).max_by(|i, j| (x[*i] - mean).abs().total_cmp(&(x[*j] - mean).abs()))?;
@@ -52,14 +52,14 @@ fn epsilon(b: &Builder, live: &Live, stretch: &Stretch, axes: &[usize]) -> Optio
         let (y, (mean, var)) = (stretch.evaluate(b, live, &x, &dims, 0)?, moments(&x));
         let want: Vec<f64> = x.iter().map(|v| (v - mean) / (var + eps).sqrt()).collect();
         let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-        Some(y.iter().zip(&want).all(|(y, w)| (y - w).abs() <= APART * largest))
+        Some(y.iter().zip(&want).all(|(y, w)| (y - w).abs() <= MAX_DIFFERENCE * largest))
     };
     let all = [x, input(2, 1e-3, 1e-3), input(3, 1.0, -0.5), input(4, 30.0, 7.0)].into_iter().map(holds);
     all.collect::<Option<Vec<bool>>>()?.into_iter().all(|held| held).then_some(eps)
 }
 
-/// The normalisation of `x` over `axes` at `id`, where the graph has one.
-fn replaced(b: &mut Builder, id: NodeId, x: NodeId, axes: &[usize], eps: f64) -> Result<()> {
+/// The normalisation of `x` over `axes` at `id`, where the graph has such an operation.
+fn normalisation(b: &mut Builder, id: NodeId, x: NodeId, axes: &[usize], eps: f64) -> Result<()> {
     let (shape, name) = (b.shape(x).to_vec(), b.node(id).name.clone());
     let rank = shape.len();
     let is_suffix = axes.iter().copied().eq(rank - axes.len()..rank);
@@ -85,13 +85,13 @@ fn replaced(b: &mut Builder, id: NodeId, x: NodeId, axes: &[usize], eps: f64) ->
     Ok(())
 }
 
-/// A parameter of equal numbers.
+/// A parameter with equal entries.
 fn filled(b: &mut Builder, name: &str, dims: &[usize], value: f32) -> Result<ParamId> {
     b.param(name, Tensor::full(value, dims, &Device::Cpu)?)
 }
 
-/// Makes one group normalisation of reshape, normalisation of each group, and reshape back.
-pub fn regrouped(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
+/// Replaces a reshape, a normalisation of each group and a reshape back by one group normalisation.
+pub fn group_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     let Op::Reshape(to) = b.op(id) else { return Ok(()) };
     let (to, inner) = (to.clone(), b.node(id).inputs[0]);
     if to.len() < 2 || !live.alone(inner) {

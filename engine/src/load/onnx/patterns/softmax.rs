@@ -1,11 +1,12 @@
-//! A softmax or its logarithm given as exponentials divided by their sum, as older exporters and hand-written nets do.
+//! A softmax or log-softmax written as exponentials divided by their sum, as in older exporters and hand-written nets.
 
 use super::Live;
 use crate::error::Result;
 use crate::graph::op::{Activation, Binary, Reduction};
 use crate::graph::{Builder, NodeId, Op};
 
-/// Makes one softmax of exp(z) / sum exp(z), or of z - ln sum exp(z), that ends at `id`; the maximum may be subtracted from z first.
+/// Replaces exp(z) / sum exp(z), or z - ln sum exp(z), that ends at `id` by one softmax; the maximum may be subtracted from z
+/// first.
 pub fn softmax(b: &mut Builder, id: NodeId, _: &Live) -> Result<()> {
     let found = match b.op(id) {
         Op::Binary(Binary::Div) => share(b, b.node(id).inputs[0], b.node(id).inputs[1]),
@@ -24,7 +25,7 @@ pub fn softmax(b: &mut Builder, id: NodeId, _: &Live) -> Result<()> {
     b.rewrite(id, Op::Softmax { axis, log }, &[z])
 }
 
-/// The scores and the axis, where `power` is a power of e and `sum` its sum over that axis.
+/// The scores and the axis, where `power` is the exponential of scores and `sum` its sum over that axis.
 fn share(b: &Builder, power: NodeId, sum: NodeId) -> Option<(NodeId, usize)> {
     let (summed, axis) = reduced(b, sum, Reduction::Sum)?;
     let z = operand(b, power, |op| matches!(op, Op::Activation(Activation::Exp))).filter(|_| summed == power)?;
@@ -49,14 +50,14 @@ fn log_sum_exp(b: &Builder, z: NodeId, total: NodeId) -> Option<usize> {
     }
 }
 
-/// The value from which the maximum over `axis` is subtracted, where `z` is such a difference.
+/// The minuend, where `z` is a value less its maximum over `axis`.
 fn without_maximum(b: &Builder, z: NodeId, axis: usize) -> Option<NodeId> {
     let &[from, most] = b.node(z).inputs.as_slice() else { return None };
     let taken = matches!(b.op(z), Op::Binary(Binary::Sub));
     (taken && reduced(b, most, Reduction::Max) == Some((from, axis))).then_some(from)
 }
 
-/// What is reduced, and over which one axis, where `id` is such a reduction that keeps the place of its axis.
+/// The input and the axis of `id`, where it is this reduction over one axis and keeps the axis.
 fn reduced(b: &Builder, id: NodeId, wanted: Reduction) -> Option<(NodeId, usize)> {
     let shape = b.shape(id);
     let id = bare(b, id);
@@ -71,18 +72,18 @@ fn reduced(b: &Builder, id: NodeId, wanted: Reduction) -> Option<(NodeId, usize)
     }
 }
 
-/// The input of a node of one input, where `is` holds of its operation.
+/// The input of a node with one input, where its operation satisfies `is`.
 fn operand(b: &Builder, id: NodeId, is: impl Fn(&Op) -> bool) -> Option<NodeId> {
     is(b.op(id)).then(|| b.node(id).inputs[0])
 }
 
-/// What `f` finds with the two inputs of a node in either order.
+/// The result of `f` on the two inputs of a node in either order.
 fn of_two<T>(b: &Builder, id: NodeId, f: impl Fn(NodeId, NodeId) -> Option<T>) -> Option<T> {
     let &[first, second] = b.node(id).inputs.as_slice() else { return None };
     f(first, second).or_else(|| f(second, first))
 }
 
-/// The value that a node only reshapes.
+/// The value before reshapes.
 fn bare(b: &Builder, mut id: NodeId) -> NodeId {
     while matches!(b.op(id), Op::Reshape(_) | Op::Identity) {
         id = b.node(id).inputs[0];

@@ -1,4 +1,4 @@
-//! A stretch of element-wise operations and reductions between one value and another, evaluated in f64.
+//! A stretch: the element-wise operations and reductions between one value and another, evaluated in f64.
 
 use super::Live;
 use crate::graph::op::{Activation, Binary, Reduction};
@@ -10,48 +10,48 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// The most operations in a stretch.
-const MOST: usize = 32;
-/// What a power, an exponential and the like cost, in sums.
-const TRANSCENDENTAL: usize = 8;
-/// What an operation on an array costs besides its numbers, in sums.
-const OVERHEAD: usize = 64;
+/// How many operations a stretch may have.
+const MAX_OPERATIONS: usize = 32;
+/// The cost of a power, an exponential and the like, in additions.
+const TRANSCENDENTAL_COST: usize = 8;
+/// The overhead of an operation on an array, in additions.
+const OPERATION_COST: usize = 64;
 
-/// The operations between a value and the only value that it is computed from, constants apart.
+/// The operations between a value and the only other value that it is computed from, apart from constants.
 pub struct Stretch {
     /// The value at its start.
     pub base: NodeId,
-    /// The constants with more than one entry: all of one shape.
+    /// The shape of the constants with more than one entry, which all have the same.
     pub wide: Vec<usize>,
-    /// What lies behind its end, of which it takes the first `count` operations.
+    /// The operations that compute its end value, of which it has the first `count`.
     behind: Rc<Behind>,
     count: usize,
 }
 
-/// What lies behind a value: the stretches that end at it are parts of it.
+/// The operations that compute a value; all stretches that end at this value are prefixes of them.
 #[derive(Default)]
 struct Behind {
-    /// The operations, each before what it takes.
+    /// The operations, each before its operands.
     nodes: Vec<NodeId>,
-    /// Constants, each with the number of the operation that takes it first.
+    /// The constants, each with the index of the first operation that uses it.
     constants: Vec<(usize, NodeId, Constant)>,
 }
 
-/// A constant's values; an array's are read only where something depends on them.
+/// A constant's values; those of an array are read only when they are needed.
 struct Constant {
     tensor: Tensor,
     values: OnceCell<Option<Vec<f64>>>,
 }
 
 impl Constant {
-    /// The entry `index`, of a single number that one.
+    /// The entry `index`; of a single number, that number.
     fn entry(&self, index: usize) -> Option<f64> {
         let values = self.values.get_or_init(|| to_f64(&self.tensor).ok()).as_ref()?;
         values.get(if values.len() == 1 { 0 } else { index }).copied()
     }
 }
 
-/// The stretches that end at `root`, from the shortest to the longest.
+/// The stretches that end at `root`, in order of length.
 pub fn ending_at(b: &Builder, root: NodeId) -> Vec<Stretch> {
     let mut open = BTreeSet::from([root]);
     let (mut behind, mut wide) = (Behind::default(), Vec::new());
@@ -60,7 +60,7 @@ pub fn ending_at(b: &Builder, root: NodeId) -> Vec<Stretch> {
         if open.len() == 1 && top != root && b.shape(top) == b.shape(root) {
             found.push((top, wide.clone(), behind.nodes.len()));
         }
-        if behind.nodes.len() == MOST || !passes(b, top, root) {
+        if behind.nodes.len() == MAX_OPERATIONS || !passes(b, top, root) {
             break;
         }
         open.remove(&top);
@@ -87,7 +87,7 @@ pub fn ending_at(b: &Builder, root: NodeId) -> Vec<Stretch> {
     found.into_iter().map(stretch).collect()
 }
 
-/// Whether a stretch may go through a node: element-wise over `root`'s shape, or a reduction of it that keeps its axes.
+/// Whether a stretch may include a node: element-wise over `root`'s shape, or a reduction of it that keeps its axes.
 fn passes(b: &Builder, id: NodeId, root: NodeId) -> bool {
     let (shape, full) = (b.shape(id), b.shape(root));
     let fits = shape.len() == full.len() && shape.iter().zip(full).all(|(n, m)| n == m || *n == 1);
@@ -99,7 +99,7 @@ fn passes(b: &Builder, id: NodeId, root: NodeId) -> bool {
 }
 
 impl Stretch {
-    /// The operations, each after what it takes.
+    /// The operations, each after its operands.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.behind.nodes[..self.count].iter().rev().copied()
     }
@@ -109,7 +109,7 @@ impl Stretch {
         own.map(|(_, id, constant)| (*id, constant))
     }
 
-    /// The axes over which it takes means, where all its means are over the same.
+    /// The axes of its means, where all its means have the same axes.
     pub fn axes(&self, b: &Builder) -> Option<Vec<usize>> {
         let mut all = self.nodes().filter_map(|id| match b.op(id) {
             Op::Reduce { axes, .. } => Some(axes),
@@ -119,12 +119,12 @@ impl Stretch {
         all.all(|axes| axes == first).then(|| first.clone())
     }
 
-    /// Whether an operation in it reads its own value alone.
+    /// Whether each value depends only on the value at the same position.
     pub fn is_pointwise(&self, b: &Builder) -> bool {
         self.nodes().all(|id| !matches!(b.op(id), Op::Reduce { .. }) && b.shape(id) == b.shape(self.base))
     }
 
-    /// Whether it can be no other curve than a straight line: sums, and products with constants.
+    /// Whether it can only be a straight line: sums, and products with constants.
     pub fn is_straight(&self, b: &Builder) -> bool {
         self.nodes().all(|id| match b.op(id) {
             Op::Identity | Op::Activation(Activation::Neg) | Op::Binary(Binary::Add | Binary::Sub) => true,
@@ -134,7 +134,7 @@ impl Stretch {
         })
     }
 
-    /// The single numbers in it: constants and the bounds of clips, steps and the like.
+    /// The single numbers in it: constants, and bounds of clips, steps and the like.
     pub fn numbers(&self, b: &Builder) -> Vec<f64> {
         let bounds = self.nodes().flat_map(|id| match *b.op(id) {
             Op::Activation(Activation::Clip { low, high }) => [low, high],
@@ -146,7 +146,7 @@ impl Stretch {
         single.filter_map(|(_, c)| c.entry(0)).chain(bounds).collect()
     }
 
-    /// The curve of a stretch that is pointwise, every wide constant being its entry `index`.
+    /// The function of a pointwise stretch, with entry `index` of every wide constant.
     pub fn curve<'a>(&self, b: &'a Builder, live: &'a Live, index: usize) -> Option<Curve<'a>> {
         let mut slots: Vec<(NodeId, f64)> = vec![(self.base, 0.0)];
         for (id, constant) in self.constants() {
@@ -170,9 +170,9 @@ impl Stretch {
         Some(Curve { steps, start, cost, live })
     }
 
-    /// Its value over `x` of `dims`, every wide constant being its entry `index`.
+    /// Its value for the input `x` of shape `dims`, with entry `index` of every wide constant.
     pub fn evaluate(&self, b: &Builder, live: &Live, x: &[f64], dims: &[usize], index: usize) -> Option<Vec<f64>> {
-        live.spend((x.len() + OVERHEAD) * self.count)?;
+        live.spend((x.len() + OPERATION_COST) * self.count)?;
         let ones = vec![1; dims.len()];
         let mut known: BTreeMap<NodeId, (Vec<f64>, Vec<usize>)> = BTreeMap::new();
         for (id, constant) in self.constants() {
@@ -202,17 +202,17 @@ impl Stretch {
     }
 }
 
-/// A function of one number, ready to be evaluated again and again.
+/// A function of one number, prepared for repeated evaluation.
 pub struct Curve<'a> {
     steps: Vec<Step>,
-    /// The input's place and the constants.
+    /// The initial registers: the input's place and the constants.
     start: Vec<f64>,
-    /// What an evaluation costs, in sums.
+    /// The cost of an evaluation, in additions.
     cost: usize,
     live: &'a Live,
 }
 
-/// An operation on the values at numbered places.
+/// An operation on registers.
 enum Step {
     Same(usize),
     One(Activation, usize),
@@ -220,20 +220,20 @@ enum Step {
 }
 
 impl Step {
-    /// What it costs at most, in sums.
+    /// An upper bound on its cost, in additions.
     fn cost(&self) -> usize {
         match self {
             Step::Same(_) | Step::Two(Binary::Add | Binary::Sub | Binary::Mul | Binary::Div, ..) => 1,
-            Step::One(..) | Step::Two(..) => TRANSCENDENTAL,
+            Step::One(..) | Step::Two(..) => TRANSCENDENTAL_COST,
         }
     }
 }
 
 impl Curve<'_> {
-    /// Its value at `x`; `None` once the file has used up its work.
+    /// The function's value at `x`; `None` once the work for the file is used up.
     pub fn at(&self, x: f64) -> Option<f64> {
         self.live.spend(self.cost)?;
-        let mut values = [0.0; 1 + 4 * MOST];
+        let mut values = [0.0; 1 + 4 * MAX_OPERATIONS];
         let mut end = self.start.len();
         values.get_mut(..end)?.copy_from_slice(&self.start);
         values[0] = x;

@@ -91,9 +91,9 @@ impl Phases {
 }
 
 /// Steps of the Lanczos iteration at most; it ends with the matrix's rank or when the value stands still.
-const STEPS: usize = 400;
+const MAX_LANCZOS_STEPS: usize = 400;
 /// A change of the squared singular value, as a share of it, that counts as none.
-const STILL: f64 = 1e-13;
+const CONVERGED_CHANGE: f64 = 1e-13;
 
 /// The largest singular value, by the Lanczos iteration on A A* (or A* A, whichever is smaller) with full reorthogonalisation.
 fn largest(matrix: &[Complex<f64>], rows: usize, columns: usize) -> f64 {
@@ -119,7 +119,7 @@ fn largest(matrix: &[Complex<f64>], rows: usize, columns: usize) -> f64 {
     let mut basis = vec![v];
     let (mut diagonal, mut beside) = (Vec::new(), Vec::new());
     let (mut value, mut still) = (0.0, 0);
-    for _ in 0..STEPS.min(n) {
+    for _ in 0..MAX_LANCZOS_STEPS.min(n) {
         let last = &basis[basis.len() - 1];
         let mut next = step(last);
         let inner = |a: &[Complex<f64>], b: &[Complex<f64>]| -> Complex<f64> {
@@ -133,7 +133,7 @@ fn largest(matrix: &[Complex<f64>], rows: usize, columns: usize) -> f64 {
             }
         }
         let now = top(&diagonal, &beside);
-        still = if now - value <= STILL * now { still + 1 } else { 0 };
+        still = if now - value <= CONVERGED_CHANGE * now { still + 1 } else { 0 };
         value = now;
         let rest = size(&next);
         if still > 2 || rest <= 1e-14 * value.max(f64::MIN_POSITIVE) {

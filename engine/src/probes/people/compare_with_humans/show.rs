@@ -12,9 +12,9 @@ use crate::tensor::tensor;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most classes of which a confusion matrix is drawn.
-const DRAWN: usize = 64;
+const MAX_MATRIX_CLASSES: usize = 64;
 /// Most judges whose confusion matrices are drawn.
-const MATRICES: usize = 12;
+const MAX_MATRICES: usize = 12;
 
 /// How well each judge does.
 pub struct Subjects {
@@ -235,7 +235,7 @@ pub fn confusions(panel: &Panel, classes: &Classes) -> Result<Vec<Part>> {
                 totals[t].into(),
             ]);
         }
-        if n <= DRAWN && matrices.len() < MATRICES {
+        if n <= MAX_MATRIX_CLASSES && matrices.len() < MAX_MATRICES {
             let mut values = vec![0.0f32; n * (n + 1)];
             for ((t, g), count) in &counts {
                 let row = present.binary_search(t).unwrap_or(0);

@@ -108,7 +108,7 @@ pub struct Training {
 }
 
 /// Rounds of mining at most; training ends when no negative example that is left out violates the margin.
-const ROUNDS: usize = 20;
+const MAX_MINING_ROUNDS: usize = 20;
 
 /// A detector of one named point.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl Detector {
             let mut scored: Vec<(f64, (usize, usize))> = left.iter().map(|e| (svm.score(0, &row(e)), *e)).collect();
             scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             let unseen = scored.iter().filter(|(score, _)| *score > -1.0).count();
-            if unseen == 0 || round == ROUNDS {
+            if unseen == 0 || round == MAX_MINING_ROUNDS {
                 return Some(Detector { svm, unseen });
             }
             let hard = unseen.min(how.negatives);

@@ -21,7 +21,7 @@ pub struct Found<'a> {
 }
 
 /// Objects that are drawn.
-const DRAWN: usize = 3;
+const DRAWN_OBJECTS: usize = 3;
 
 impl Found<'_> {
     /// Each point that is asked for: its kind, its object and where it is.
@@ -175,7 +175,7 @@ impl KeypointPrediction {
 /// The first objects, with squares within which a prediction is right and what the method found with the prior.
 fn drawn(found: &Found<'_>, method: usize, alpha: f64) -> Vec<Part> {
     let mut parts = Vec::new();
-    for object in found.known.objects.iter().filter(|o| !o.points.is_empty()).take(DRAWN) {
+    for object in found.known.objects.iter().filter(|o| !o.points.is_empty()).take(DRAWN_OBJECTS) {
         let mut boxes = Vec::new();
         let [across, down] = object.scale;
         let about =

@@ -1,0 +1,11 @@
+//! Which node alone takes a value.
+
+use crate::graph::{Graph, NodeId};
+
+/// The only consumer of `id`, where the value of `id` is not a goal.
+pub(super) fn only_consumer(graph: &Graph, id: NodeId, goals: &[NodeId]) -> Option<NodeId> {
+    match graph.consumers(id) {
+        [one] if !goals.contains(&id) && id != graph.output() => Some(*one),
+        _ => None,
+    }
+}
