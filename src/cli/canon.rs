@@ -81,7 +81,7 @@ impl Canon {
         let (mut made, mut code) = (Vec::new(), 0);
         for (name, title, script) in papers {
             print_err(&format!("{name}: {title}"));
-            let ended = self.run(name, script)?;
+            let ended = self.run(name, title, script)?;
             if ended == INTERRUPTED {
                 return Ok(INTERRUPTED);
             }
@@ -112,11 +112,12 @@ impl Canon {
         given.chain(self.with.iter().map(|(name, file)| (name.clone(), absolute(file)))).collect()
     }
 
-    fn run(&self, name: &str, script: &str) -> Result<u8> {
+    fn run(&self, name: &str, title: &str, script: &str) -> Result<u8> {
         let folder = self.out.join(name);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         let file = folder.join(format!("{name}.rhai"));
-        atomic::write(&file, format!("{script}\n{SHARED}").as_bytes())?;
+        let front = format!("// /// convscope\n// title = \"{title}\"\n// ///\n");
+        atomic::write(&file, format!("{front}{script}\n{SHARED}").as_bytes())?;
         let program = std::env::current_exe().map_err(|e| Error::io(Path::new("convscope"), &e))?;
         let mut command = Command::new(program);
         command.arg("run").arg("--out").arg(&folder);

@@ -79,7 +79,8 @@ pub fn over(
         "seed": job.seed,
     });
     if let Some(folder) = folder.as_deref_mut() {
-        begin(folder, QUESTION[usize::from(folder.in_columns())], "maps", &question)?;
+        let file = QUESTION[usize::from(folder.in_columns())];
+        begin(folder, file, "maps", &question)?;
     }
     let mut sink = Sink::new(folder, data.len(), model.input_shape().iter().product());
     let (mut sheet, mut report, mut found) = (Vec::new(), StreamReport::default(), 0);

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::job::{Job, Steps};
 use crate::params::Params as _;
 use crate::probe::maps::{Folder, begin};
-use crate::show::html::escape;
+use crate::show::escape::escape;
 use crate::show::{Artifact, Cell, Encoded, Part, Pictures, Saved, Table, encode};
 use crate::subject::Subject;
 use rayon::prelude::*;
