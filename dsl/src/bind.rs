@@ -7,7 +7,7 @@ use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use crate::shown::Shown;
 use crate::values::probe::describe;
-use convscope_engine::params::{Param, Value};
+use convscope_engine::params::Value;
 use convscope_engine::probe::{Entry, ProbeArg};
 use convscope_engine::probes::catalog;
 use convscope_engine::{Artifact, Error, Result};

@@ -1,5 +1,6 @@
 //! Probes as script code.
 
+use convscope_engine::params::Param as _;
 use convscope_engine::probe::ProbeArg;
 
 /// A probe as script code: `occlusion(#{ patch: 32 })`, with the options that differ from their defaults.
