@@ -51,7 +51,7 @@ impl Diff {
         let parts = compared(&both[0], &both[1], &names)?;
         let out = own_out_folder(self.out.as_ref(), "diff")?;
         std::fs::create_dir_all(out.join("figures")).map_err(|e| Error::io(&out, &e))?;
-        let (mut sections, mut room) = (Vec::new(), viewer::ROOM);
+        let (mut sections, mut room) = (Vec::new(), viewer::MAX_PAGE_BYTES);
         for (i, artifact) in parts.iter().enumerate() {
             if !artifact.is_drawn() {
                 sections.push(Section::Artifact(to_html(artifact)?));

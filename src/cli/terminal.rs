@@ -186,7 +186,7 @@ impl Output for Terminal {
             return Ok(None);
         }
         self.bars.clear();
-        cluster::ask(request, !self.progress).map(Some)
+        cluster::compute_states(request, !self.progress).map(Some)
     }
 
     fn progress(&self, label: &str, done: usize, total: usize) {

@@ -207,31 +207,25 @@ impl<'a> Packed<'a> {
     }
 
     /// Adds a map with its values, photo and colours, where they fit.
-    fn put(
-        &mut self,
-        mut about: Value,
-        photo: Option<&'a Image>,
-        ramp: Option<Ramp>,
-        fields: &[ValueGrid],
-    ) -> Result<()> {
-        let needed: usize = fields.iter().map(|field| field.values.len() * size_of::<f32>()).sum();
+    fn put(&mut self, mut map: Value, photo: Option<&'a Image>, ramp: Option<Ramp>, grids: &[ValueGrid]) -> Result<()> {
+        let needed: usize = grids.iter().map(|field| field.values.len() * size_of::<f32>()).sum();
         if needed > self.room {
-            self.left_out.push(about["title"].as_str().unwrap_or_default().to_string());
+            self.left_out.push(map["title"].as_str().unwrap_or_default().to_string());
             return Ok(());
         }
         self.room -= needed;
-        about["photo"] = photo.map(|photo| self.photo(photo)).transpose()?.flatten().into();
+        map["photo"] = photo.map(|photo| self.photo(photo)).transpose()?.flatten().into();
         if let Some(ramp) = ramp {
             let palette = self.palette(ramp.diverging);
-            about["scale"] = json!({
+            map["scale"] = json!({
                 "low": ramp.low, "high": ramp.high, "diverging": ramp.diverging, "palette": palette, "linear": ramp.linear,
             });
         }
-        about["at"] = self.bytes.len().into();
-        for value in fields.iter().flat_map(|field| &field.values) {
+        map["at"] = self.bytes.len().into();
+        for value in grids.iter().flat_map(|field| &field.values) {
             self.bytes.extend_from_slice(&value.to_le_bytes());
         }
-        self.maps.push(about);
+        self.maps.push(map);
         Ok(())
     }
 

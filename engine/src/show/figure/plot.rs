@@ -228,8 +228,7 @@ enum Turn {
     Standing,
 }
 
-/// The categories' names: horizontal where they fit, else slanted, else vertical, and only every n-th where they are still too
-/// dense.
+/// The categories' names: horizontal where they fit, else slanted, else vertical; every n-th where they are still too dense.
 struct Names {
     texts: Vec<String>,
     longest: f64,
