@@ -18,9 +18,19 @@ pub const MEASURES: [(&str, &str); 9] = [
     ("clutter", "share of pixels on an edge (luma gradient above 0.1 a pixel)"),
 ];
 
-/// An attribute as the data set gives it, else as measured; nothing where neither can be had.
-pub fn attribute(image: &Image, name: &str) -> Option<Attribute> {
-    image.attributes().get(name).cloned().or_else(|| measured(image, name).map(Attribute::Number))
+/// An attribute as the data set gives it, or as measured where it gives none of this name: `given` are the names of its attributes.
+/// An image that lacks a given attribute has none; a measure of the same name would be another quantity.
+pub fn attribute(image: &Image, name: &str, given: &[String]) -> Option<Attribute> {
+    match image.attributes().get(name) {
+        Some(own) => Some(own.clone()),
+        None if is_measured(name, given) => measured(image, name).map(Attribute::Number),
+        None => None,
+    }
+}
+
+/// Whether an attribute is measured in the pixels: it is a measure, and none of the data set's attributes is called so.
+pub fn is_measured(name: &str, given: &[String]) -> bool {
+    MEASURES.iter().any(|(m, _)| *m == name) && !given.iter().any(|g| g == name)
 }
 
 /// A measure of an image; nothing where there is no such measure, or no object to measure.
@@ -117,6 +127,8 @@ mod tests {
         assert_eq!((of(&boxed, "scale"), of(&boxed, "position")), (0.5, 0.5));
         assert_eq!(measured(&flat, "scale"), None);
         assert!(MEASURES.iter().all(|(name, _)| measured(&boxed, name).is_some()));
-        assert_eq!(attribute(&image, "texture"), image.attributes().get("texture").cloned());
+        assert_eq!(attribute(&image, "texture", &["texture".into()]), image.attributes().get("texture").cloned());
+        assert_eq!(attribute(&boxed, "scale", &[]), Some(Attribute::Number(0.5)));
+        assert_eq!(attribute(&boxed, "scale", &["scale".into()]), None);
     }
 }

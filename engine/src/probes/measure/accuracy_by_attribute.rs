@@ -3,7 +3,7 @@
 //! Russakovsky et al. 2014, "ImageNet Large Scale Visual Recognition Challenge", section 6.3: accuracy within bins of an
 //! attribute, with confidence intervals, and at equal object scale where scale is a confound.
 
-use crate::data::measure::{MEASURES, attribute};
+use crate::data::measure::{MEASURES, attribute, is_measured};
 use crate::data::{Dataset, Item};
 use crate::error::{Error, Result, did_you_mean};
 use crate::job::Job;
@@ -89,8 +89,8 @@ impl Probe for AccuracyByAttribute {
         let preprocess = nets.iter().map(|n| n.card().preprocess()).collect::<Result<Vec<_>>>()?;
         let prepare = |i: usize| {
             let image = data.get(i)?;
-            let known = attribute(&image, &self.by);
-            let within = self.within.as_ref().map(|w| attribute(&image, w));
+            let known = attribute(&image, &self.by, &given);
+            let within = self.within.as_ref().map(|w| attribute(&image, w, &given));
             let rows = preprocess.iter().map(|p| p.apply(&image)).collect::<Result<Vec<_>>>()?;
             Ok((rows, image.label().map(str::to_string), known, within))
         };
@@ -173,9 +173,11 @@ impl AccuracyByAttribute {
         }
         let joined = all.iter().map(|p| p.of(data)).collect::<Result<Vec<_>>>()?;
         let (mut seen, mut without, mut told, mut done) = (Vec::new(), 0usize, StreamReport::default(), 0);
+        let given = data.attribute_names();
         let measured = |item: &Item, name: &str| match item.attributes.get(name) {
             Some(known) => Ok(Some(known.clone())),
-            None => Ok::<_, Error>(attribute(&item.image()?, name)),
+            None if is_measured(name, &given) => Ok(attribute(&item.image()?, name, &given)),
+            None => Ok::<_, Error>(None),
         };
         for i in job.steps("accuracy_by_attribute", data.len()) {
             done = i + 1;

@@ -3,7 +3,7 @@
 
 use super::accuracy_by_attribute::{Answers, Seen};
 use super::{batch, decisions, names, nets, numbered, rank};
-use crate::data::measure::{MEASURES, attribute, measured};
+use crate::data::measure::{attribute, is_measured};
 use crate::data::{Attribute, Dataset};
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -81,9 +81,10 @@ impl Ask<'_> {
         let indices = nets.iter().map(index).collect::<Result<Vec<_>>>();
         let indices = indices.map_err(|e| e.context(format!("the right classes of `{}`", data.name)))?;
         let preprocess = nets.iter().map(|n| n.card().preprocess()).collect::<Result<Vec<_>>>()?;
+        let given = data.attribute_names();
         let prepare = |i: usize| {
             let image = data.get(i)?;
-            let Some(known) = (self.known)(i, image.label(), &|name| Ok(attribute(&image, name)))? else {
+            let Some(known) = (self.known)(i, image.label(), &|name| Ok(attribute(&image, name, &given)))? else {
                 return Ok(None);
             };
             let rows = preprocess.iter().map(|p| p.apply(&image)).collect::<Result<Vec<_>>>()?;
@@ -130,6 +131,7 @@ impl Ask<'_> {
         let joined = all.iter().map(|p| p.of(data)).collect::<Result<Vec<_>>>()?;
         let (mut images, mut seen, mut without) = (Vec::new(), Vec::new(), 0);
         let mut report = StreamReport::default();
+        let given = data.attribute_names();
         for i in job.steps(self.probe.0, data.len()) {
             let rows: Option<Vec<&Predicted>> = joined.iter().map(|(rows, _)| rows[i]).collect();
             let Some(rows) = rows else {
@@ -141,9 +143,7 @@ impl Ask<'_> {
             let label = rows.iter().find_map(|r| r.truth.clone()).or_else(|| item.label.clone());
             let lookup = |name: &str| match item.attributes.get(name) {
                 Some(given) => Ok(Some(given.clone())),
-                None if MEASURES.iter().any(|(m, _)| *m == name) => {
-                    Ok(measured(&item.image()?, name).map(Attribute::Number))
-                }
+                None if is_measured(name, &given) => Ok(attribute(&item.image()?, name, &given)),
                 None => Ok(None),
             };
             match report.take(i, (self.known)(i, label.as_deref(), &lookup))? {
