@@ -22,6 +22,19 @@ NETS = {}
 
 def add(name, shape, f, **o): NETS[name] = (f, shape, o)
 I64 = (2, 3, 64, 64)
+# Torchvision's classification nets of more weights differ from these in sizes alone.
+MOST_WEIGHTS = 60e6
+
+
+def classification_nets():
+    import torchvision.models as M
+    fixed = lambda n: 224 if n.startswith(('vit', 'swin', 'maxvit')) else 96 if n == 'inception_v3' else 64
+    for n in M.list_models(module=M):
+        weights = dict(weights=None, num_classes=10, **(dict(init_weights=False, aux_logits=False) if n in ('googlenet', 'inception_v3') else {}))
+        if M.get_model_weights(n).DEFAULT.meta['num_params'] <= MOST_WEIGHTS:
+            add('cls_' + n, (2, 3, fixed(n), fixed(n)), lambda n=n, weights=weights: getattr(M, n)(**weights))
+
+
 def torchvision_nets():
     import torchvision.models as M
     tv = lambda n, size=64, **k: add('tv_' + n, (2, 3, size, size), lambda: getattr(M, n)(weights=None, num_classes=10, **k))
@@ -210,7 +223,30 @@ def transformers_nets():
     hf('Wav2Vec2', 'ForSequenceClassification', {**{k: v for k, v in vit.items() if k != 'image_size'}, 'conv_dim': [32] * 7, 'num_conv_pos_embeddings': 16, 'num_conv_pos_embedding_groups': 4}, (2, 8000))
 
 
-groups = dict(tv=torchvision_nets, timm=timm_nets, hand=hand_nets, hf=transformers_nets)
+groups = dict(cls=classification_nets, tv=torchvision_nets, timm=timm_nets, hand=hand_nets, hf=transformers_nets)
+
+def shorten(path, kind, x):
+    """The file at `path` with weights of 16 bits, or with weights and values of 8; of 16 bits, what the rounded weights give in f32."""
+    import onnx
+    if kind == 'half':
+        net = onnx.load(path)
+        for t in net.graph.initializer:
+            if t.data_type == onnx.TensorProto.FLOAT:
+                values = onnx.numpy_helper.to_array(t).astype(np.float16).astype(np.float32)
+                t.CopyFrom(onnx.numpy_helper.from_array(values, t.name))
+        onnx.save(net, path)
+        y = ort.InferenceSession(path, providers=['CPUExecutionProvider']).run(None, {'x': x})[0]
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+        onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), path)
+        return y
+    from onnxruntime.quantization import quantize_static, CalibrationDataReader, QuantFormat
+    class Inputs(CalibrationDataReader):
+        left = [x]
+        def get_next(s): return {'x': s.left.pop()} if s.left else None
+    Inputs.left = [x]
+    quantize_static(path, path + '.q', Inputs(), quant_format=QuantFormat.QDQ, per_channel=True)
+    os.replace(path + '.q', path)
+
 
 def export(name, f, shape, o, kind):
     folder = f'{OUT}/{name}.{kind}'
@@ -234,13 +270,16 @@ def export(name, f, shape, o, kind):
         except Exception:
             x = x[:1]; torch.onnx.export(m, (x,), path, dynamo=True, input_names=['x'], output_names=['y'], external_data=False, verbose=False)
     else:
-        axes = dict(x={0: 'N'}, y={0: 'N'}) if kind == 'ts' and not o.get('fixed') else None
+        axes = dict(x={0: 'N'}, y={0: 'N'}) if kind != 'ts20' and not o.get('fixed') else None
         if axes is None: x = x[:1]
         torch.onnx.export(m, (x,), path, dynamo=False, opset_version=17 if kind != 'ts20' else 20, input_names=['x'], output_names=['y'], dynamic_axes=axes, do_constant_folding=True)
+    y = shorten(path, kind, x.numpy()) if kind in ('half', 'qdq') else None
     so = ort.SessionOptions(); so.intra_op_num_threads = 1; so.log_severity_level = 4
-    try: y = ort.InferenceSession(path, so, providers=['CPUExecutionProvider']).run(None, {'x': x.numpy()})[0]
+    if kind == 'qdq': so.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        if kind != 'half': y = ort.InferenceSession(path, so, providers=['CPUExecutionProvider']).run(None, {'x': x.numpy()})[0]
     except Exception as e:
-        print('  ort fails', str(e)[:150]); 
+        print('  ort fails', str(e)[:150])
         with torch.no_grad(): y = m(x).numpy()
     with torch.no_grad(): yt = m(x); yt = yt[0] if isinstance(yt, (tuple, list)) else yt
     diff = float(np.abs(y - yt.numpy()).max() / max(np.abs(y).max(), 1e-30)) if y.shape == tuple(yt.shape) else -1
@@ -252,6 +291,7 @@ def export(name, f, shape, o, kind):
     np.save(folder + '/x.npy', x.numpy()); np.save(folder + '/y.npy', y.astype(np.float32)); np.save(folder + '/r.npy', r.numpy().astype(np.float32))
     g32 = g64 = None
     try:
+        assert kind not in ('half', 'qdq'), 'the forward pass alone'
         g32 = grad(torch.float32)
         g64 = grad(torch.float64)
     except Exception as e: print('  no gradient', str(e)[:100])
@@ -262,15 +302,18 @@ def export(name, f, shape, o, kind):
     else: off = -1
     json.dump(dict(torch_vs_ort=diff, g32=float(off)), open(folder + '/done', 'w'))
 
-KINDS = {'tv': 'torchvision: classification, segmentation, video, heads of detectors', 'timm': 'timm: convolutional nets, transformers, hybrids', 'hf': 'transformers: classification, segmentation, depth, detection, video, audio', 'h_e': 'one operation behind a convolution', 'h': 'signals, volumes, recurrent layers, Einsum, detectors\' decoding'}
-EXPORTERS = {'ts': 'TorchScript, opset 17, open batch', 'dyn': 'dynamo'}
+KINDS = {'cls': 'torchvision: every classification net of up to 60 million weights', 'tv': 'torchvision: classification, segmentation, video, heads of detectors', 'timm': 'timm: convolutional nets, transformers, hybrids', 'hf': 'transformers: classification, segmentation, depth, detection, video, audio', 'h_e': 'one operation behind a convolution', 'h': 'signals, volumes, recurrent layers, Einsum, detectors\' decoding'}
+EXPORTERS = {'ts': 'TorchScript, opset 17, open batch', 'dyn': 'dynamo', 'half': 'TorchScript, weights of 16 bits, the forward pass alone', 'qdq': 'TorchScript, 8 bits (QDQ), the forward pass alone'}
+# Nets that are written with weights of 16 and of 8 bits, too.
+SHORT = 'cls_resnet18 cls_mobilenet_v2 cls_mobilenet_v3_small cls_squeezenet1_1 cls_shufflenet_v2_x0_5 cls_mnasnet0_5 cls_regnet_y_400mf cls_efficientnet_b0 cls_densenet121 cls_googlenet timm_convnext_atto_ols tv_vit'.split()
 
 
 def export_all():
     for group, make in groups.items():
         make()
     for name, (f, shape, o) in NETS.items():
-        for kind in ('ts', 'dyn') if name.startswith(('h_', 'tv_', 'hf_')) else ('ts',):
+        kinds = ['ts'] + ['dyn'] * name.startswith(('h_', 'tv_', 'hf_', 'cls_')) + ['half', 'qdq'] * (name in SHORT)
+        for kind in kinds:
             try:
                 export(name, f, shape, o, kind)
             except Exception as e:
@@ -291,7 +334,7 @@ def write(lines):
         if not match:
             continue
         how, name, kind, rest = match.groups()
-        group = next(k for k in ('tv', 'timm', 'hf', 'h_e', 'h') if name.startswith(k))
+        group = next(k for k in ('cls', 'tv', 'timm', 'hf', 'h_e', 'h') if name.startswith(k))
         row = rows[group, kind]
         off = rest.startswith(('forward off', 'gradient off'))
         row[0] += 1

@@ -15,6 +15,9 @@ use std::path::Path;
 const FORWARD: f64 = 1e-4;
 /// How far a gradient in f64 may lie from PyTorch's, likewise; the weights are the same f32.
 const GRADIENT: f64 = 1e-3;
+/// Where PyTorch's own gradient in f32 lies farther from its own in f64 (a rectifier's input rounds to the other side of 0), so many times
+/// that distance is allowed.
+const TIMES_PYTORCH: f64 = 3.0;
 
 fn main() -> std::process::ExitCode {
     let mut args = std::env::args().skip(1);
@@ -66,6 +69,13 @@ fn worst(got: &[f64], want: &[f64]) -> f64 {
     got.iter().zip(want).map(apart).fold(0.0, f64::max)
 }
 
+/// How far PyTorch's gradient in f32 lies from its own in f64, as `docs/nets.py` noted it.
+fn pytorch_misses(folder: &Path) -> f64 {
+    let noted = std::fs::read(folder.join("done")).ok();
+    let noted: Option<serde_json::Value> = noted.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    noted.and_then(|n| n.get("g32")?.as_f64()).unwrap_or(0.0)
+}
+
 fn compared(folder: &Path) -> Result<String> {
     let net = load(folder.join("model.onnx"), &Options::default())?;
     let missing = || Error::format(format!("`{}` is not complete", folder.display()));
@@ -79,12 +89,15 @@ fn compared(folder: &Path) -> Result<String> {
         let trace = exact.forward(&x.to_dtype(DType::F64)?, &Tap::All)?;
         let seed = r.reshape(trace.get(output)?.dims())?.to_dtype(DType::F64)?;
         let flow = trace.backward_to(exact.graph().input(), vec![(output, seed)], &Rules::gradient())?;
+        // A video with its frames first is channels x frames inside.
+        let flow = if flow.dims() == g.dims() { flow } else { flow.transpose(1, 2)?.contiguous()? };
         gradient = worst(&to_f64(&flow)?, &to_f64(&g)?);
     }
+    let allowed = GRADIENT.max(TIMES_PYTORCH * pytorch_misses(folder));
     if forward > FORWARD {
         return Err(Error::format(format!("forward off by {forward:.1e}, gradient by {gradient:.1e}")));
     }
-    if gradient > GRADIENT {
+    if gradient > allowed {
         return Err(Error::format(format!("gradient off by {gradient:.1e}, forward by {forward:.1e}")));
     }
     Ok(format!("{forward:.1e} {gradient:.1e}"))

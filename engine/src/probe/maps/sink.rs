@@ -119,7 +119,7 @@ impl<'a> Sink<'a> {
     pub fn end(&mut self, i: usize) -> Result<()> {
         let file = self.file(i);
         let Kind::Parts(parts) = &mut self.kind else { return Ok(()) };
-        if parts.maps.is_empty() || ((i + 1) % parts.each != 0 && i + 1 < self.images) {
+        if parts.maps.is_empty() || (!(i + 1).is_multiple_of(parts.each) && i + 1 < self.images) {
             return Ok(());
         }
         let mut table = Table::new(["image", "name", "label", "map of", "channels", "rows", "columns"]);

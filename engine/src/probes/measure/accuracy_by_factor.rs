@@ -198,7 +198,7 @@ impl AccuracyByFactor {
         };
         let unseen: Vec<&str> = (0..factors.len()).filter(|f| counts[*f] == 0).map(|f| factors[f].0.as_str()).collect();
         let none = (!unseen.is_empty()).then(|| format!("no image that was asked about has {}", unseen.join(", ")));
-        let perfect = overall.iter().any(|e| *e == 0.0).then(|| "without an error there is no ratio".to_string());
+        let perfect = overall.contains(&0.0).then(|| "without an error there is no ratio".to_string());
         let [ratio, low, high, error] = columns;
         let dims = [n, order.len()];
         Ok(Artifact::new(format!("error ratio of {} factors on {data}", order.len()))

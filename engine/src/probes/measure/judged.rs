@@ -26,6 +26,9 @@ pub struct Known {
     pub right: Vec<Vec<String>>,
 }
 
+/// What is known of image `i` with this label; nothing where it does not count.
+pub type Knows<'a> = dyn Fn(usize, Option<&str>, &Lookup<'_>) -> Result<Option<Known>> + Sync + 'a;
+
 /// An attribute of the image at hand, given or measured; nothing where it has none.
 pub type Lookup<'a> = dyn Fn(&str) -> Result<Option<Attribute>> + 'a;
 
@@ -40,7 +43,7 @@ pub struct Ask<'a> {
     /// Every class that is in some list.
     pub classes: Vec<String>,
     /// What is known of the image with this number and label; nothing for an image that is left out.
-    pub known: &'a (dyn Fn(usize, Option<&str>, &Lookup<'_>) -> Result<Option<Known>> + Sync),
+    pub known: &'a Knows<'a>,
 }
 
 /// Which classifiers are right about which images.
