@@ -89,7 +89,7 @@ fn photos(folder: &Path) {
         let (image, label) = (data.get(i).unwrap(), data.label(i).unwrap());
         let place = folder.join("photos").join(&label);
         std::fs::create_dir_all(&place).unwrap();
-        image.save_png(&place.join(format!("{i:02}.png"))).unwrap();
+        image.save_png(place.join(format!("{i:02}.png"))).unwrap();
         let name = format!("{label}/{i:02}.png");
         let wrong = if label == "star" { "ring" } else { "star" };
         answers.insert(name.clone(), serde_json::json!([label, wrong]));

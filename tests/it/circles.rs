@@ -13,7 +13,7 @@ fn modules(src: &Path) -> BTreeMap<Module, String> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let module = [above, &[name.clone()]].concat();
+            let module = [above, std::slice::from_ref(&name)].concat();
             if path.is_dir() {
                 // The kernel mounts the files of the crate that evcxr is given beside its own.
                 let module = if name == "bridge" { above.to_vec() } else { module };
@@ -129,7 +129,7 @@ fn edges(files: &BTreeMap<Module, String>) -> BTreeMap<&Module, BTreeSet<Module>
             if let Some(to) = absolute(path, module, files)
                 && let Some(name) = to.last()
             {
-                exports.insert([&module[..], &[name.clone()]].concat(), to.clone());
+                exports.insert([&module[..], std::slice::from_ref(name)].concat(), to.clone());
             }
         }
     }
