@@ -342,7 +342,7 @@ def write(lines):
         row[2] += how == 'ok'
         if how != 'ok':
             why = rest if off else re.sub(r'`[^`]*model.onnx`: ', '', rest).split(' hint:')[0]
-            reasons.append(f'| {name} | {EXPORTERS[kind].split(",")[0]} | {why[:160].replace("|", "/")} |')
+            reasons.append(f'| {name} | {EXPORTERS[kind].replace(", opset 17, open batch", "").replace(", the forward pass alone", "")} | {why[:160].replace("|", "/")} |')
     table = ['| nets | exporter | files | load | agree |', '| --- | --- | --- | --- | --- |']
     table += [f'| {KINDS[g]} | {EXPORTERS[k]} | {n} | {a} | {b} |' for (g, k), (n, a, b) in rows.items()]
     total = [sum(r[i] for r in rows.values()) for i in range(3)]
