@@ -123,7 +123,8 @@ impl Canon {
         command.arg("run").arg("--out").arg(&folder);
         for (param, value) in self.params() {
             let asked = format!("param(\"{param}\"");
-            if script.contains(&asked) || SHARED.contains(&asked) {
+            let by_shared = SHARED.contains(&asked) && (param != "other" || script.contains("another("));
+            if !value.is_empty() && (script.contains(&asked) || by_shared) {
                 command.arg("--param").arg(format!("{param}={value}"));
             }
         }

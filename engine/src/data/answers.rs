@@ -1,6 +1,6 @@
 //! Several right answers an image, from a file of lists of classes such as ReaL's (Beyer et al. 2020, "Are we done with ImageNet?").
 //!
-//! JSON: a list of lists, one an image ([[2], [], [65, 795]]); an object from images' names to lists; or a list of objects or an
+//! JSON: a list of lists, one an image (`[[2], [], [65, 795]]`); an object from images' names to lists; or a list of objects or an
 //! object a line with `image` and `answers`. A .csv table: the columns `image` and `answers`, classes between `;`. Classes are names,
 //! WordNet ids, or numbers of outputs, from 0. A list without names follows the images' file names in their order; ILSVRC's validation
 //! images have their place in their name (ILSVRC2012_val_00000293 is the 293rd), so that some of them take their own lists out of all.

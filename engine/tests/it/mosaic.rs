@@ -135,8 +135,9 @@ fn seams_are_the_distances_of_neighbouring_codes() {
             assert_eq!(at, Some(want), "{r} {c}");
         }
     }
-    for i in 0..(rows - 1) * columns {
-        assert!((down[i] - apart(i, i + columns)).abs() < 1e-6);
+    assert_eq!(down.len(), (rows - 1) * columns);
+    for (i, told) in down.iter().enumerate() {
+        assert!((told - apart(i, i + columns)).abs() < 1e-6);
     }
 }
 
