@@ -107,7 +107,8 @@ impl RunScript {
             }
         };
         let place = Place { inputs: source.folder.clone(), outputs: out_folder(self.out.as_ref(), &source.name) };
-        let run = Run { title: source.name.clone(), source, place, params };
+        let title = source.front.title.clone().unwrap_or_else(|| source.name.clone());
+        let run = Run { title, source, place, params };
         match &self.record {
             Some(folder) => write_for_parent(&run, &self.work, self.values, folder),
             None => {
