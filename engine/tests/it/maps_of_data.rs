@@ -167,21 +167,24 @@ fn a_data_set_s_maps_are_those_of_its_images() {
     assert!(error.message.contains("makes no map of each image"), "{error}");
 }
 
+/// A probe whose map is its input, which counts the images it was asked about and stops the work at one of them.
+fn counting(asked: &Arc<AtomicUsize>, job: &Job, stop_at: usize) -> ProbeArg {
+    let (asked, job) = (asked.clone(), job.clone());
+    Planted::by(move |_, x| {
+        if asked.fetch_add(1, Ordering::SeqCst) + 1 == stop_at {
+            job.signal.stop();
+        }
+        x.clone()
+    })
+}
+
 /// A run that was stopped in the middle goes on: what is there is not asked again, and the end is the same.
 #[test]
 fn a_stopped_run_goes_on_where_it_was() {
     let (on, input) = (Subject::class_at(&net(Resize::Direct), 0).unwrap(), Input::Data(set(40)));
     let asked = Arc::new(AtomicUsize::new(0));
     let job = Job::new();
-    let counting = |stop_at: usize| {
-        let (asked, job) = (asked.clone(), job.clone());
-        Planted::by(move |_, x| {
-            if asked.fetch_add(1, Ordering::SeqCst) + 1 == stop_at {
-                job.signal.stop();
-            }
-            x.clone()
-        })
-    };
+    let counting = |stop_at: usize| counting(&asked, &job, stop_at);
     let mut files = Files::default();
     let first = counting(30).ask_each(&on, &input, &mut files, &job).unwrap();
     assert!(!first.complete && first.notes[0].contains("stopped after 30 of 40"), "{:?}", first.notes);
@@ -248,15 +251,7 @@ fn parts_of_a_table_hold_the_maps_and_a_stopped_run_goes_on() {
     let model = large.model().with_card(card(4, 3, [512, 512]));
     let (on, input) = (Subject::class_at(&model, 0).unwrap(), Input::Data(set(36)));
     let (asked, job) = (Arc::new(AtomicUsize::new(0)), Job::new());
-    let counting = |stop_at: usize| {
-        let (asked, job) = (asked.clone(), job.clone());
-        Planted::by(move |_, x| {
-            if asked.fetch_add(1, Ordering::SeqCst) + 1 == stop_at {
-                job.signal.stop();
-            }
-            x.clone()
-        })
-    };
+    let counting = |stop_at: usize| counting(&asked, &job, stop_at);
     let mut table = Columns::default();
     let first = counting(33).ask_each(&on, &input, &mut table, &job).unwrap();
     assert!(!first.complete && first.notes.iter().any(|n| n.contains("the last 3 maps")), "{:?}", first.notes);

@@ -12,7 +12,7 @@ use convscope_engine::shapes::net::load;
 use convscope_engine::show::Part;
 use convscope_engine::show::colour::sequential;
 use convscope_engine::tensor::tensor;
-use convscope_engine::{Artifact, Input, Job, Result, Subject, Tensor};
+use convscope_engine::{Artifact, Input, Job, Kind, Result, Subject, Tensor};
 use std::sync::Arc;
 
 const N: usize = 23;
@@ -213,8 +213,20 @@ fn what_cannot_be_laid_out_is_said() {
     assert!(ask(&probe().points(Some(tensor(vec![f64::NAN; 2 * N], &[N, 2]).unwrap()))).is_err());
     let mut job = Job::new();
     job.memory = 10_000;
-    let error = probe().run(&Subject::Model(load().unwrap()), &input(), &job).unwrap_err();
+    let error = probe().cell(20usize).run(&Subject::Model(load().unwrap()), &input(), &job).unwrap_err();
     assert!(error.message.contains("160 x 80 px") && error.hint.unwrap().contains("folder"));
+    // More cells than there is room for are refused before they are filled.
+    assert!(said(probe().size(1_000_000usize).cell(2usize)).contains("500000 x 250000 cells take 32000.0 GB"));
+    job = Job::new();
+    job.signal.stop();
+    assert_eq!(probe().run(&Subject::Model(load().unwrap()), &input(), &job).unwrap_err().kind, Kind::Interrupted);
+    // All on a line: one row, or one column, without seams to one side.
+    for axis in [0, 1] {
+        let line = (0..2 * N).map(|i| if i % 2 == axis { (i / 2) as f64 } else { 3.0 }).collect();
+        let found = ask(&probe().points(Some(tensor::<f64>(line, &[N, 2]).unwrap())).seams(true)).unwrap();
+        let long = if axis == 0 { [1, 20] } else { [20, 1] };
+        assert_eq!(found.array_named("cells").unwrap().dims(), long);
+    }
     // All at one place: one cell.
     let same = tensor(vec![1f64; 2 * N], &[N, 2]).unwrap();
     assert_eq!(ask(&probe().points(Some(same))).unwrap().array_named("cells").unwrap().dims(), [1, 1]);

@@ -144,7 +144,7 @@ impl MosaicOf {
             Some(points) => given(points, codes.len())?,
             None => embedded(&codes, job)?,
         };
-        let plan = Plan::of(&points, self.places, self.size, self.cell)?;
+        let plan = Plan::of(&points, self.places, [self.size, self.cell], job)?;
         let (plan, distances) = match self.seams {
             true => plan.with_seams(&codes.values, codes.d).map(|(plan, d)| (plan, Some(d)))?,
             false => (plan, None),

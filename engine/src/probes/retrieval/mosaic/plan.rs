@@ -5,7 +5,11 @@ use crate::embed::cells::filled;
 use crate::embed::grid::assign;
 use crate::embed::knn::squared;
 use crate::error::{Error, Result};
+use crate::job::Job;
 use crate::show::colour::{Rgb, sequential};
+
+/// The memory of a cell: its code, its piece twice, its seams.
+const BYTES_PER_CELL: u64 = 256;
 
 /// A picture's place: the code's row, and the upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +52,8 @@ impl Plan {
     /// picture stands once, as many px as fit).
     ///
     /// # Errors
-    /// Where a point is not finite, or the pictures do not fit.
-    pub fn of(points: &[[f64; 2]], places: Places, size: usize, side: usize) -> Result<Self> {
+    /// Where a point is not finite, the pictures do not fit, or there are more cells than the job's memory has room for.
+    pub fn of(points: &[[f64; 2]], places: Places, [size, side]: [usize; 2], job: &Job) -> Result<Self> {
         if points.is_empty() || points.iter().flatten().any(|v| !v.is_finite()) {
             return Err(Error::value("a mosaic needs places, each of two finite numbers"));
         }
@@ -62,7 +66,16 @@ impl Plan {
             Places::Filled => {
                 let (scaled, extent) = scaled(points, (size / side) as f64);
                 let [columns, rows] = extent.map(|e| (e.ceil() as usize).max(1));
-                let of = filled(&scaled, [rows, columns]).into_iter().map(Some).collect();
+                let bytes = rows as u64 * columns as u64 * BYTES_PER_CELL;
+                if bytes > job.memory {
+                    return Err(Error::value(format!(
+                        "{columns} x {rows} cells take {:.1} GB, the ceiling is {:.1} GB",
+                        bytes as f64 / 1e9,
+                        job.memory as f64 / 1e9
+                    ))
+                    .hint("a larger `cell`, a smaller `size`, or --memory"));
+                }
+                let of = filled(&scaled, [rows, columns], job)?.into_iter().map(Some).collect();
                 Ok(on_grid(Cells { rows, columns, of }, side))
             }
             Places::Once => {
