@@ -3,12 +3,16 @@
 
 mod index;
 
+use super::net_flags::NetFlags;
 use super::terminal::print_err;
 use super::{FAILED, INTERRUPTED, RunArgs};
 use clap::Args;
+use convscope_dsl::run::explain::literal;
 use convscope_engine::error::did_you_mean;
+use convscope_engine::load::{LoadOptions, guess, load_model};
 use convscope_engine::{Error, Result, atomic};
 use index::{Paper, page};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,6 +45,8 @@ pub struct Canon {
     /// A known net's name or a file.
     #[arg(long, default_value = "shapes")]
     net: String,
+    #[command(flatten)]
+    flags: NetFlags,
     /// One paper: zeiler, simonyan, szegedy, girshick, russakovsky, mahendran, long, nguyen, goodfellow [default: all].
     #[arg(long)]
     paper: Option<String>,
@@ -78,10 +84,11 @@ impl Canon {
             None => PAPERS.to_vec(),
             Some(name) => vec![paper(name)?],
         };
+        let options = self.options()?;
         let (mut made, mut code) = (Vec::new(), 0);
         for (name, title, script) in papers {
             print_err(&format!("{name}: {title}"));
-            let ended = self.run(name, title, script)?;
+            let ended = self.run((name, title, script), &options)?;
             if ended == INTERRUPTED {
                 return Ok(INTERRUPTED);
             }
@@ -112,12 +119,43 @@ impl Canon {
         given.chain(self.with.iter().map(|(name, file)| (name.clone(), absolute(file)))).collect()
     }
 
-    fn run(&self, name: &str, title: &str, script: &str) -> Result<u8> {
+    /// The functions `options()` and `other_options()` of the scripts: what `load_model` gets for the net and for a second one, which
+    /// has the first one's options if it is a file. Options are completed where the net's file does not say how it takes photos.
+    ///
+    /// # Errors
+    /// Where the net cannot be loaded, takes no photos, or has no score for each class.
+    fn options(&self) -> Result<String> {
+        let mut all = self.flags.given().clone();
+        for file in ["labels", "weights"] {
+            if let Some(Value::String(path)) = all.get_mut(file) {
+                *path = absolute(Path::new(path.as_str()));
+            }
+        }
+        self.work.bare_job()?;
+        let path = Path::new(&self.net);
+        let mut options = LoadOptions::from_json(&all)?;
+        if let Some((size, note)) = guess::size(path, &options)? {
+            all.insert("size".into(), json!([size.height, size.width]));
+            options.size = Some(size);
+            print_err(&format!("note: {note}"));
+        }
+        let loaded = load_model(&self.net, &options, Path::new(""), &print_err)?;
+        let guess = guess::complete(&loaded, path, &options)?;
+        loaded.labels_readout().map_err(|e| e.context("the canon asks about classes"))?;
+        guess.notes.iter().for_each(|note| print_err(&format!("note: {note}")));
+        all.extend(guess.options);
+        let options = literal(&Value::Object(all))?;
+        let is_file = self.other.as_ref().is_some_and(|other| Path::new(other).is_file());
+        let other = if is_file { "options()" } else { "#{}" };
+        Ok(format!("/// How the net takes photos.\nfn options() {{ {options} }}\nfn other_options() {{ {other} }}\n"))
+    }
+
+    fn run(&self, (name, title, script): (&str, &str, &str), options: &str) -> Result<u8> {
         let folder = self.out.join(name);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         let file = folder.join(format!("{name}.rhai"));
         let front = format!("// /// convscope\n// title = \"{title}\"\n// ///\n");
-        atomic::write(&file, format!("{front}{script}\n{SHARED}").as_bytes())?;
+        atomic::write(&file, format!("{front}{script}\n{SHARED}\n{options}").as_bytes())?;
         let program = std::env::current_exe().map_err(|e| Error::io(Path::new("convscope"), &e))?;
         let mut command = Command::new(program);
         command.arg("run").arg("--out").arg(&folder);

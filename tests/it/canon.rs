@@ -155,3 +155,31 @@ fn files_that_are_none_are_refused_before_the_work() {
     assert!(refused(&["--data", here, "--with", "classes"]).contains("NAME=FILE"));
     assert!(refused(&["--with", "classes=Cargo.toml"]).contains("--data"));
 }
+
+#[test]
+fn a_net_of_one_s_own_is_completed_as_explain_does_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let zip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/meanings/meanings.zip");
+    let mut zip = zip::ZipArchive::new(std::fs::File::open(zip).unwrap()).unwrap();
+    let [own, photos, out] = ["own.onnx", "photos", "out"].map(|name| folder.path().join(name));
+    std::io::copy(&mut zip.by_name("axis_before_script.onnx").unwrap(), &mut std::fs::File::create(&own).unwrap())
+        .unwrap();
+    std::fs::create_dir(&photos).unwrap();
+    let data = shapes(&Shapes { n: 6, seed: 3, ..Shapes::new() }).unwrap();
+    for i in 0..6 {
+        data.get(i).unwrap().save_png(photos.join(format!("{i}.png"))).unwrap();
+    }
+    let asked = ["--net", own.to_str().unwrap(), "--data", photos.to_str().unwrap(), "--paper", "girshick"];
+    let output = canon(&out, &asked);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("the preset \"imagenet\" is assumed"), "{}", said(&output));
+    let script = std::fs::read_to_string(out.join("girshick/girshick.rhai")).unwrap();
+    assert!(script.contains("fn options() { #{ preset: \"imagenet\""), "{script}");
+    // What is said is not assumed.
+    let output = canon(&out, &[&asked[..], &["--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.2"]].concat());
+    assert!(output.status.success() && !said(&output).contains("assumed"), "{}", said(&output));
+    let script = std::fs::read_to_string(out.join("girshick/girshick.rhai")).unwrap();
+    assert!(script.contains("mean: [0.5, 0.4, 0.3]"), "{script}");
+    let output = canon(&out, &[&asked[..], &["--labels", "nowhere.txt"]].concat());
+    assert!(!output.status.success() && said(&output).contains("nowhere.txt"), "{}", said(&output));
+}

@@ -5,7 +5,8 @@ mod literals;
 mod values;
 
 use self::head::refusal;
-use self::literals::{literal, quoted};
+pub use self::literals::literal;
+use self::literals::quoted;
 use self::values::Values;
 use super::source::Source;
 use convscope_engine::load::LoadOptions;

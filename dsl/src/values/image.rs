@@ -72,6 +72,17 @@ pub fn bind(library: &mut Library<'_>) {
         |i: &mut Image, area: Dynamic| pixel_box(&area).and_then(|b| i.crop(b)).raise(),
     );
     library.add(
+        "image.with_label(label: text) -> image",
+        "With another label; () takes the label away.",
+        |i: &mut Image, label: Dynamic| match label.is_unit() {
+            true => Ok(i.clone().with_label(None)),
+            false => match cast::<rhai::ImmutableString>(&label) {
+                Some(label) => Ok(i.clone().with_label(Some(label.into()))),
+                None => Err(Error::value(format!("a label is a text, or () for none, not {}", kind(&label)))).raise(),
+            },
+        },
+    );
+    library.add(
         "image.blur(sigma: number) -> image",
         "Blurred by a Gaussian of sigma px.",
         |i: &mut Image, sigma: Dynamic| number(&sigma).and_then(|s| i.blur(s)).raise(),

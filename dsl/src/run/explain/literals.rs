@@ -4,7 +4,10 @@ use convscope_engine::{Error, Result};
 use serde_json::Value;
 
 /// JSON as a literal in script syntax.
-pub(super) fn literal(value: &Value) -> Result<String> {
+///
+/// # Errors
+/// Never for JSON that was read.
+pub fn literal(value: &Value) -> Result<String> {
     Ok(match value {
         Value::Object(map) => {
             let entries = map.iter().map(|(k, v)| Ok(format!("{k}: {}", literal(v)?))).collect::<Result<Vec<_>>>()?;
