@@ -91,6 +91,7 @@ fn around([row, column]: [usize; 2], ring: usize, [rows, columns]: [usize; 2]) -
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::random::Stream;
 
