@@ -2,13 +2,25 @@
 //!
 //! A folder of the corpus holds `model.onnx`, the input `x.npy`, onnxruntime's output `y.npy`, weights `r.npy` of the output's
 //! values and the gradient `g.npy` of their weighted sum, computed by PyTorch in f64.
+//!
+//! With `--probes` eight probes of the family "where" run on each net instead, about the first class or the first channel of the
+//! output; a line says which are refused, and why.
 
 use convscope_engine::data::npy;
 use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::pass::Tap;
+use convscope_engine::probe::Probe;
+use convscope_engine::probes::attribution::grad_cam::GradCam;
+use convscope_engine::probes::attribution::gradient::Gradient;
+use convscope_engine::probes::attribution::guided_backprop::GuidedBackprop;
+use convscope_engine::probes::attribution::integrated_gradients::IntegratedGradients;
+use convscope_engine::probes::attribution::lrp::Lrp;
+use convscope_engine::probes::attribution::occlusion::Occlusion;
+use convscope_engine::probes::attribution::rise::Rise;
+use convscope_engine::probes::attribution::smooth_grad::SmoothGrad;
 use convscope_engine::rules::Rules;
 use convscope_engine::tensor::to_f64;
-use convscope_engine::{DType, Error, Result, Tensor};
+use convscope_engine::{DType, Error, Input, Job, Model, Result, Subject, Tensor};
 use std::path::Path;
 
 /// How far a forward pass in f32 may lie from onnxruntime's, as a part of the largest value.
@@ -20,12 +32,13 @@ const GRADIENT: f64 = 1e-3;
 const TIMES_PYTORCH: f64 = 3.0;
 
 fn main() -> std::process::ExitCode {
-    let mut args = std::env::args().skip(1);
-    let Some(root) = args.next() else {
-        eprintln!("usage: onnx_coverage FOLDER [PART OF A NAME ..]");
+    let (flags, mut args): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|a| a.starts_with("--"));
+    if args.is_empty() || flags.iter().any(|f| f != "--probes") {
+        eprintln!("usage: onnx_coverage [--probes] FOLDER [PART OF A NAME ..]");
         return std::process::ExitCode::FAILURE;
-    };
-    let wanted: Vec<String> = args.collect();
+    }
+    let (root, wanted) = (args.remove(0), args);
+    let judged = if flags.is_empty() { compared } else { probed };
     let Ok(entries) = std::fs::read_dir(&root) else {
         eprintln!("no folder `{root}`");
         return std::process::ExitCode::FAILURE;
@@ -39,7 +52,7 @@ fn main() -> std::process::ExitCode {
             continue;
         }
         all += 1;
-        match compared(&folder) {
+        match judged(&folder) {
             Ok(line) => {
                 good += 1;
                 println!("ok   {name} {line}");
@@ -101,4 +114,44 @@ fn compared(folder: &Path) -> Result<String> {
         return Err(Error::format(format!("gradient off by {gradient:.1e}, forward by {forward:.1e}")));
     }
     Ok(format!("{forward:.1e} {gradient:.1e}"))
+}
+
+/// Runs eight probes on the first sample.
+///
+/// # Errors
+/// Where the net does not load, or a probe is refused or gives values that are not finite; the message names it.
+fn probed(folder: &Path) -> Result<String> {
+    let net = load(folder.join("model.onnx"), &Options::default())?;
+    let missing = || Error::format(format!("`{}` is not complete", folder.display()));
+    let x = read(folder, "x.npy").ok_or_else(missing)?.narrow(0, 0, 1)?;
+    let patch = x.dims().iter().skip(2).min().map_or(1, |side| (side / 4).max(1));
+    let (about, input) = (about(&net)?, Input::Tensor(x));
+    let probes: [&dyn Probe; 8] = [
+        &Gradient::new(),
+        &GuidedBackprop::new(),
+        &SmoothGrad::new().samples(2usize),
+        &IntegratedGradients::new().steps(3usize),
+        &Lrp::new(),
+        &GradCam::new(),
+        &Occlusion::new().patch(patch).stride(patch),
+        &Rise::new().masks(8usize),
+    ];
+    let mut wrong = Vec::new();
+    for probe in probes {
+        let map = probe.run(&about, &input, &Job::new()).and_then(|made| Ok(to_f64(made.value()?)?));
+        match map {
+            Ok(values) if values.iter().all(|v| v.is_finite()) => {}
+            Ok(_) => wrong.push(format!("{}: values that are not finite", probe.name())),
+            Err(e) => wrong.push(format!("{}: {e}", probe.name())),
+        }
+    }
+    if wrong.is_empty() { Ok(format!("{} probes", probes.len())) } else { Err(Error::format(wrong.join("; "))) }
+}
+
+/// What the probes are asked about: the first class, where the net has classes, else the first channel of its output.
+fn about(net: &Model) -> Result<Subject> {
+    if let Ok(class) = Subject::class_at(net, 0) {
+        return Ok(class);
+    }
+    Subject::Layer { model: net.clone(), node: net.graph().output() }.channel(0)
 }
