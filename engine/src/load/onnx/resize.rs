@@ -8,7 +8,7 @@ use super::value::{Act, Dim, Value, mixes};
 use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::graph::op::{Alignment, Sampling};
-use crate::kernels::resize::Geometry;
+use crate::kernels::resize::ResizeGeometry;
 use std::sync::Arc;
 
 /// How many entries a resized axis may have.
@@ -168,7 +168,7 @@ fn nearest(s: &mut Scope, site: &Site<'_>, x: Act, axes: &[Axis], grid: Grid, ro
     let wanted = axes.iter().map(|a| picks(s.torch, a, grid, rounding)).collect::<Result<Vec<_>>>()?;
     if let (Grid::Own(alignment), Some(op)) = (grid, plane(&s.sample(x), axes, grid, Sampling::Nearest)) {
         let own = |axis: &Axis| {
-            let geometry = Geometry {
+            let geometry = ResizeGeometry {
                 input: [axis.from; 2],
                 output: [axis.to; 2],
                 scale: [axis.ratio; 2],
