@@ -20,7 +20,7 @@ use super::headline::headline;
 use super::look::{Look, Theme};
 use super::markdown;
 use super::part::{is_picture, is_said, part_title};
-use super::raster::{self, Pixels};
+use super::raster::{self, Raster};
 use super::scene::{INK, SOFT, Scene, paragraph};
 use super::svg as vector;
 use crate::data::Image;
@@ -50,7 +50,7 @@ const TEXT: f64 = 12.5;
 pub struct Drawn {
     /// The page, at twice the screen's resolution.
     pub page: Image,
-    pixels: Pixels,
+    pixels: Raster,
     /// The parts that are pictures, depth first in the artifact's order, each laid out without its title.
     pub pictures: Vec<Scene>,
     description: String,

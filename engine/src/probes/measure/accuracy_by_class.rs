@@ -7,7 +7,7 @@
 mod by_class;
 
 use super::accuracy_by_attribute::Cut;
-use super::judged::{Ask, Judged, Known, Lookup};
+use super::judged::{Ask, GroundTruth, Judged, Lookup};
 use crate::data::measure::MEASURES;
 use crate::data::{Attribute, Dataset};
 use crate::error::{Error, Result, did_you_mean};
@@ -87,7 +87,7 @@ impl AccuracyByClass {
         let known = |_: usize, label: Option<&str>, lookup: &Lookup<'_>| {
             let Some(label) = label else { return Ok(None) };
             let within = self.by.as_ref().map(|by| lookup(by)).transpose()?.flatten();
-            Ok(Some(Known { value: Attribute::Text(label.into()), within, right: vec![vec![label.into()]] }))
+            Ok(Some(GroundTruth { value: Attribute::Text(label.into()), within, right: vec![vec![label.into()]] }))
         };
         let part = job.ledger().map(|ledger| ledger.part_of(data.len(), &data.name)).transpose()?;
         let classes = data.labels_in(part.unwrap_or(0..data.len()))?;

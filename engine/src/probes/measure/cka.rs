@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::params::LayerName;
 use crate::probe::Probe;
 use crate::probes::measure::{called, nets};
-use crate::probes::retrieval::coding::Pool;
+use crate::probes::retrieval::coding::Pooling;
 use crate::probes::retrieval::coding::layers::{LayerCodes, depths};
 use crate::show::{self, Artifact, Grid, Part, Scale, Table, Tile};
 use crate::stream::StreamReport;
@@ -33,7 +33,7 @@ crate::params! {
         /// The layers, by names that all nets have; all rectifiers, the input of the classifier, and the scores, unless given.
         layers: Vec<LayerName> = Vec::new();
         /// How a layer's positions are pooled.
-        pool: Pool = Pool::Mean;
+        pool: Pooling = Pooling::Mean;
         /// Names for the nets, in their order; their own names unless given.
         names: Vec<String> = Vec::new();
     }
