@@ -13,11 +13,11 @@ use crate::subject::{Input, Subject};
 use writer::MapWriter;
 
 /// Images of the contact sheet.
-const SHOWN: usize = 24;
+const DRAWN_MAPS: usize = 24;
 /// Their columns.
-const COLUMNS: usize = 4;
+const SHEET_COLUMNS: usize = 4;
 /// The file that says which question a folder answers; readers of Parquet tables pass over names with an underscore.
-const QUESTION: [&str; 2] = ["maps.json", "_maps.json"];
+const QUESTION_FILES: [&str; 2] = ["maps.json", "_maps.json"];
 
 /// Where the maps of a data set go.
 pub trait Folder {
@@ -79,7 +79,7 @@ pub fn over(
         "seed": job.seed,
     });
     if let Some(folder) = folder.as_deref_mut() {
-        let file = QUESTION[usize::from(folder.in_columns())];
+        let file = QUESTION_FILES[usize::from(folder.in_columns())];
         begin(folder, file, "maps", &question)?;
     }
     let mut writer = MapWriter::new(folder, data.len(), model.input_shape().iter().product());
@@ -88,7 +88,7 @@ pub fn over(
         let there = writer.has(i)?;
         let item = data.item(i)?;
         let known = [i.into(), item.caption(i).into(), item.label.clone().map_or(Cell::Nothing, Cell::from)];
-        if there && i >= SHOWN {
+        if there && i >= DRAWN_MAPS {
             report.reached += 1;
             found += 1;
             writer.skip(i, known);
@@ -102,7 +102,7 @@ pub fn over(
             }
             found += usize::from(there);
             writer.put(i, known, &made.title, made.value()?, job)?;
-            if sheet.len() < SHOWN {
+            if sheet.len() < DRAWN_MAPS {
                 let parts = made.parts.into_iter().take(1).collect();
                 sheet.push(Artifact { title: item.caption(i), parts, complete: true, ..Artifact::default() });
             }
@@ -113,12 +113,12 @@ pub fn over(
     let (mut artifact, table) = writer.finish(Artifact::new(""))?;
     let count = table.len();
     artifact.title = format!("{name} of {on} over {count} images");
-    artifact = artifact.part(Part::Figure(sheet, COLUMNS)).part(Part::Table("maps".into(), table));
+    artifact = artifact.part(Part::Figure(sheet, SHEET_COLUMNS)).part(Part::Table("maps".into(), table));
     if found > 0 {
         artifact = artifact.note(format!("{found} maps were there already"));
     }
-    if count > SHOWN {
-        artifact = artifact.note(format!("the first {SHOWN} are drawn"));
+    if count > DRAWN_MAPS {
+        artifact = artifact.note(format!("the first {DRAWN_MAPS} are drawn"));
     }
     Ok(artifact.notes(report.note()).reached(report.reached, data.len()))
 }

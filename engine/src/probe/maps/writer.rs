@@ -10,9 +10,9 @@ use std::path::Path;
 /// The columns of the table of maps.
 const COLUMNS: [&str; 5] = ["image", "name", "label", "map", "file"];
 /// Bytes of maps in a part of a Parquet table, about.
-const PART: usize = 32 << 20;
+const BYTES_PER_PART: usize = 32 << 20;
 /// The most maps in a part.
-const MOST: usize = 4096;
+const MOST_MAPS_PER_PART: usize = 4096;
 
 /// What is known of an image besides its map: its number, name and label.
 pub type ImageCells = [Cell; 3];
@@ -47,7 +47,7 @@ struct Parts<'a> {
 impl<'a> MapWriter<'a> {
     /// For so many images; maps have at most `values` values. In a folder of columns the maps are parts of a Parquet table.
     pub fn new(folder: Option<&'a mut dyn Folder>, images: usize, values: usize) -> Self {
-        let each = (PART / (4 * values.max(1))).clamp(1, MOST);
+        let each = (BYTES_PER_PART / (4 * values.max(1))).clamp(1, MOST_MAPS_PER_PART);
         let kind = match folder {
             None => Kind::Memory(Vec::new()),
             Some(folder) if folder.in_columns() => {

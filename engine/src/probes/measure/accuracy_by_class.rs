@@ -54,7 +54,7 @@ crate::params! {
 /// The name of the line that takes the best of all in each class.
 const OPTIMISTIC: &str = "best of each class";
 /// Most classes whose names stand below the axis.
-const NAMED: usize = 40;
+const MOST_NAMED_CLASSES: usize = 40;
 
 impl Probe for AccuracyByClass {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
@@ -154,7 +154,7 @@ impl AccuracyByClass {
     /// Every class's accuracy, the hardest class first.
     fn curve(&self, all: &ByClass) -> Plot {
         let c = all.classes.len();
-        let is_named = c <= NAMED;
+        let is_named = c <= MOST_NAMED_CLASSES;
         let line = |s: usize| Series {
             name: all.names[s].clone(),
             x: (0..c).map(|k| if is_named { k as f64 } else { k as f64 + 1.0 }).collect(),

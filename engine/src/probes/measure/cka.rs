@@ -50,9 +50,9 @@ impl Probe for Cka {
                 data.len()
             )));
         }
-        if data.len() > LARGEST {
+        if data.len() > MOST_IMAGES {
             return Err(Error::value(format!("{} images: their kernels are {0} x {0}", data.len()))
-                .hint(format!("take {LARGEST} or fewer: data.take({LARGEST})")));
+                .hint(format!("take {MOST_IMAGES} or fewer: data.take({MOST_IMAGES})")));
         }
         let called = called(&self.names, &nets)?;
         let layers = nets.iter().map(|net| self.nodes(net)).collect::<Result<Vec<_>>>()?;
@@ -95,7 +95,7 @@ impl Probe for Cka {
 }
 
 /// Images at most: their kernel takes 0.8 GB.
-const LARGEST: usize = 10_000;
+const MOST_IMAGES: usize = 10_000;
 
 impl Cka {
     fn nodes(&self, net: &Model) -> Result<Vec<NodeId>> {

@@ -295,7 +295,7 @@ pub struct FieldWindow {
 /// Where a receptive field leaves the image.
 const OUTSIDE: [u8; 3] = [232, 232, 232];
 /// Side to which small crops are enlarged, px.
-const SIDE: usize = 96;
+const ENLARGED_SIDE: usize = 96;
 
 impl FieldWindow {
     /// The receptive field of unit (y, x) in an input of height and width `input`; a field larger than the input is the input.
@@ -327,7 +327,7 @@ impl FieldWindow {
                 out.copy_from_slice(&colour);
             }
         }
-        let factor = SIDE.div_ceil(h.max(w)).max(1);
+        let factor = ENLARGED_SIDE.div_ceil(h.max(w)).max(1);
         Image::new(w, h, pixels)?.resize(w * factor, h * factor, Interpolation::Nearest)
     }
 
