@@ -115,7 +115,7 @@ fn max_pool(criterion: &mut Criterion<Rate>, batch: usize, name: &str, sizes: [u
     let [channels, size, kernel, stride, padding] = sizes;
     let after = (size + 2 * padding - kernel) / stride + 1;
     let pool = Pool { window: window(kernel, stride, padding), ceil: false, count_padding: false };
-    let g = pool::Geometry { input: [size; 2], output: [after; 2], pool };
+    let g = pool::PoolGeometry { input: [size; 2], output: [after; 2], pool };
     let x = noise(batch * channels * size * size);
     let y = pool::max(&g, &x);
     let dy = noise(y.len());

@@ -6,7 +6,7 @@ use convscope_engine::data::{Dataset, Image};
 use convscope_engine::load::{LoadOptions, load_model};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::retrieval::codes::CodesOf;
-use convscope_engine::probes::retrieval::coding::Pool;
+use convscope_engine::probes::retrieval::coding::Pooling;
 use convscope_engine::show::Part;
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{Artifact, Input, Job, Model, Result as Done, Subject};
@@ -79,7 +79,7 @@ fn answer_predict(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
 fn answer_strongest(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
     let arrays = ColumnarValue::values_to_arrays(arguments)?;
     let mut out = ListBuilder::new(Int32Builder::new());
-    let probe = CodesOf { cache: false, pool: Pool::Max, relu: false, ..CodesOf::default() };
+    let probe = CodesOf { cache: false, pool: Pooling::Max, relu: false, ..CodesOf::default() };
     let (layers, counts) = (arrays[2].as_string::<i32>(), arrays[3].as_primitive::<Int64Type>());
     each(&arrays, |rows| {
         let model = net(text(&arrays[1], rows.net))?;

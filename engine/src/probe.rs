@@ -302,7 +302,7 @@ pub fn importance(map: &Tensor, size: [usize; 2]) -> Result<Vec<f64>> {
         [_, h, w] if [h, w] == size => to_f64(&map.abs()?.max(0)?),
         [h, w] => {
             let scale = [size[0] as f64 / h as f64, size[1] as f64 / w as f64];
-            let g = resize::Geometry {
+            let g = resize::ResizeGeometry {
                 input: [h, w],
                 output: size,
                 scale,

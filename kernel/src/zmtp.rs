@@ -16,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// The length of a greeting, bytes.
 const GREETING_BYTES: usize = 64;
 /// Flags of a frame.
-const MORE: u8 = 1;
-const LONG: u8 = 2;
-const COMMAND: u8 = 4;
+const FLAG_MORE: u8 = 1;
+const FLAG_LONG: u8 = 2;
+const FLAG_COMMAND: u8 = 4;
 /// How many bytes a command may have.
 const MAX_COMMAND: usize = 1 << 13;
 /// How many bytes a frame's buffer grows by.
@@ -109,7 +109,7 @@ where
     write_command(stream, &ready(own)).await?;
     let mut header = [0; 2];
     stream.read_exact(&mut header).await?;
-    let [COMMAND, size] = header else { return Err(Fault::Protocol("its first frame is no short command")) };
+    let [FLAG_COMMAND, size] = header else { return Err(Fault::Protocol("its first frame is no short command")) };
     let mut body = vec![0; usize::from(size)];
     stream.read_exact(&mut body).await?;
     let metadata = body.strip_prefix(b"\x05READY").ok_or(Fault::Protocol("its first command is not READY"))?;
@@ -166,7 +166,7 @@ fn properties(mut rest: &[u8]) -> Result<Vec<Property<'_>>, Fault> {
 /// Sends a command of at most 255 bytes.
 pub async fn write_command<W: AsyncWrite + Unpin>(to: &mut W, body: &[u8]) -> Result<(), Fault> {
     let length = u8::try_from(body.len()).map_err(|_| Fault::TooLarge)?;
-    to.write_all(&[&[COMMAND, length], body].concat()).await?;
+    to.write_all(&[&[FLAG_COMMAND, length], body].concat()).await?;
     to.flush().await?;
     Ok(())
 }
@@ -175,11 +175,11 @@ pub async fn write_command<W: AsyncWrite + Unpin>(to: &mut W, body: &[u8]) -> Re
 pub fn pieces(frames: &[Bytes]) -> Vec<Bytes> {
     let (mut pieces, mut head) = (Vec::new(), BytesMut::new());
     for (i, frame) in frames.iter().enumerate() {
-        let more = if i + 1 < frames.len() { MORE } else { 0 };
+        let more = if i + 1 < frames.len() { FLAG_MORE } else { 0 };
         match u8::try_from(frame.len()) {
             Ok(length) => head.put_slice(&[more, length]),
             Err(_) => {
-                head.put_u8(more | LONG);
+                head.put_u8(more | FLAG_LONG);
                 head.put_u64(frame.len() as u64);
             }
         }
@@ -265,12 +265,12 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         // Between messages a peer may be silent for any time.
         let mut flags = self.from.read_u8().await?;
         loop {
-            let length = match flags & LONG {
+            let length = match flags & FLAG_LONG {
                 0 => u64::from(in_time(self.from.read_u8()).await?),
                 _ => in_time(self.from.read_u64()).await?,
             };
             let length = usize::try_from(length).map_err(|_| Fault::TooLarge)?;
-            if flags & COMMAND != 0 {
+            if flags & FLAG_COMMAND != 0 {
                 if length > MAX_COMMAND {
                     return Err(Fault::TooLarge);
                 }
@@ -284,7 +284,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
             size = length.checked_add(FRAME_COST + size).filter(|s| *s <= self.limit).ok_or(Fault::TooLarge)?;
             self.share.grow(FRAME_COST)?;
             frames.push(self.body(length).await?);
-            if flags & MORE == 0 {
+            if flags & FLAG_MORE == 0 {
                 self.share.give_back();
                 return Ok(Received::Message(frames));
             }

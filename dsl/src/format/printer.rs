@@ -1,7 +1,7 @@
 //! Prints a tree of brackets: on one line where it fits, else broken from the outermost brackets inwards.
 
 use super::LINE_WIDTH;
-use super::spacing::{Place, Role, places};
+use super::spacing::{Role, Spacing, places};
 use super::tree::{Group, Inside, Item, Node};
 use crate::source::Class;
 use std::cell::Cell;
@@ -116,7 +116,7 @@ impl Printer {
     }
 
     /// Prints parts that include a line comment: broken where they were broken.
-    fn as_they_stood(&mut self, nodes: &[Node<'_>], places: &[Place], indent: usize) {
+    fn as_they_stood(&mut self, nodes: &[Node<'_>], places: &[Spacing], indent: usize) {
         for (i, node) in nodes.iter().enumerate() {
             if i > 0 && (node.first().lines > 0 || ends_line(&nodes[i - 1])) {
                 self.line(indent + INDENT);
@@ -132,14 +132,14 @@ impl Printer {
     }
 
     /// Prints a value with operands and operators.
-    fn value(&mut self, nodes: &[Node<'_>], places: &[Place], indent: usize, rest: usize) {
+    fn value(&mut self, nodes: &[Node<'_>], places: &[Spacing], indent: usize, rest: usize) {
         if let Some(text) = joined(nodes, places)
             && self.fits(&text, rest)
         {
             self.out.push_str(&text);
             return;
         }
-        let binary = |p: &Place| if let Role::Binary(binds) = p.role { Some(binds) } else { None };
+        let binary = |p: &Spacing| if let Role::Binary(binds) = p.role { Some(binds) } else { None };
         let Some(loosest) = places.iter().filter_map(binary).min() else {
             return self.chain(nodes, places, indent, rest);
         };
@@ -160,7 +160,7 @@ impl Printer {
     }
 
     /// Prints a value without operators: names, calls, members.
-    fn chain(&mut self, nodes: &[Node<'_>], places: &[Place], indent: usize, rest: usize) {
+    fn chain(&mut self, nodes: &[Node<'_>], places: &[Spacing], indent: usize, rest: usize) {
         let calls: Vec<usize> = (0..nodes.len()).filter(|i| is_call(&nodes[*i])).collect();
         // A link begins at the dot before a method call.
         let links: Vec<usize> = calls
@@ -183,7 +183,7 @@ impl Printer {
     }
 
     /// Prints parts in sequence; brackets are broken where they do not fit.
-    fn inline(&mut self, nodes: &[Node<'_>], places: &[Place], indent: usize, rest: usize) {
+    fn inline(&mut self, nodes: &[Node<'_>], places: &[Spacing], indent: usize, rest: usize) {
         for (i, node) in nodes.iter().enumerate() {
             if places[i].space {
                 self.out.push(' ');
@@ -203,7 +203,7 @@ impl Printer {
 
     /// Whether the last brackets can be broken with everything before them on the same line: a map, a list, a block, or a call
     /// whose last argument ends with one of these.
-    fn hugs(&self, nodes: &[Node<'_>], places: &[Place]) -> bool {
+    fn hugs(&self, nodes: &[Node<'_>], places: &[Spacing]) -> bool {
         let Some((Node::Group(last), before)) = nodes.split_last() else { return false };
         let Some(mut head) = joined(before, &places[..before.len()]) else { return false };
         head.push_str(last.open.text);
@@ -289,7 +289,7 @@ impl Printer {
 }
 
 /// The places of parts at the beginning of a line.
-fn leading(places: &[Place]) -> Vec<Place> {
+fn leading(places: &[Spacing]) -> Vec<Spacing> {
     let mut places = places.to_vec();
     if let Some(first) = places.first_mut() {
         first.space = false;
@@ -355,7 +355,7 @@ fn flat(nodes: &[Node<'_>]) -> Option<String> {
     joined(nodes, &places(nodes))
 }
 
-fn joined(nodes: &[Node<'_>], places: &[Place]) -> Option<String> {
+fn joined(nodes: &[Node<'_>], places: &[Spacing]) -> Option<String> {
     let mut out = String::new();
     for (i, node) in nodes.iter().enumerate() {
         if places[i].space {

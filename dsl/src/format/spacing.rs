@@ -17,7 +17,7 @@ pub enum Role {
 
 /// A part's role, and whether a space precedes it.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct Spacing {
     /// Whether a space precedes it.
     pub space: bool,
     /// Its role.
@@ -55,7 +55,7 @@ pub fn is_member(nodes: &[Node<'_>], of: &Node<'_>) -> bool {
 }
 
 /// The places of the parts of a statement, element or entry.
-pub fn places(nodes: &[Node<'_>]) -> Vec<Place> {
+pub fn places(nodes: &[Node<'_>]) -> Vec<Spacing> {
     let mut found = Vec::with_capacity(nodes.len());
     // Whether a value is expected; whether the last mark is attached to what follows; whether a closure's parameters are open.
     let (mut awaits, mut sticks, mut bars) = (true, false, false);
@@ -109,7 +109,7 @@ pub fn places(nodes: &[Node<'_>]) -> Vec<Place> {
                 }
             }
         }
-        found.push(Place { space: space && i > 0, role });
+        found.push(Spacing { space: space && i > 0, role });
         if !comment {
             previous = Some(node);
         }

@@ -6,7 +6,7 @@ use crate::convert::options;
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use convscope_engine::data::ilsvrc;
-use convscope_engine::data::join::About;
+use convscope_engine::data::join::JoinTarget;
 use convscope_engine::data::{Dataset, Image, Signal, Volume, load_images, load_tensor};
 use convscope_engine::error::did_you_mean;
 use convscope_engine::load::Labels;
@@ -224,7 +224,7 @@ fn data(context: &Context, from: &str, given: &Map) -> Result<Dataset> {
     if let Some(answers) = files.get("answers") {
         data = data.with_answers(answers, files.get("classes_by_number").map(PathBuf::as_path))?;
     }
-    for (name, about) in [("classes", About::Classes), ("attributes", About::Images)] {
+    for (name, about) in [("classes", JoinTarget::Classes), ("attributes", JoinTarget::Images)] {
         if let Some(table) = files.get(name) {
             data = data.joined(about, table)?;
         }

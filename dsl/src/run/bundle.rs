@@ -10,7 +10,7 @@ use convscope_engine::load::EMBEDDED;
 use convscope_engine::run::archive::Files;
 use convscope_engine::run::array::pack;
 use convscope_engine::run::finished::ARRAYS;
-use convscope_engine::run::rocrate::{self, About, CrateEntry, Role};
+use convscope_engine::run::rocrate::{self, CrateDescription, CrateEntry, Role};
 use convscope_engine::run::{Finished, InputFile, Pinned};
 use convscope_engine::{Error, Result, regular};
 use std::collections::BTreeMap;
@@ -116,7 +116,7 @@ impl Packed {
     /// The files with the crate's metadata and the sealed list of all.
     fn closed(mut self, opened: &LockedRun, script: &str, lock: &str) -> Result<Files> {
         let front = &opened.source.front;
-        let about = About {
+        let about = CrateDescription {
             name: front.title.clone().unwrap_or_else(|| opened.source.name.clone()),
             description: front.description.clone(),
             authors: front.authors.clone(),

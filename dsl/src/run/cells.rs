@@ -1,6 +1,6 @@
 //! Runs the cells of a script one by one and stores their outputs in a notebook.
 
-use super::keep::Kept;
+use super::keep::KeptBytes;
 use super::source::Source;
 use crate::diag::Diagnostic;
 use crate::notebook::{CellKind, cells};
@@ -56,7 +56,7 @@ pub fn fill(source: &Source, notebook: &mut Value, out: PathBuf) -> Result<Optio
 
 /// Collects what cells print and show as Jupyter's outputs.
 #[derive(Default)]
-struct Filled(Mutex<Vec<Value>>, Kept);
+struct Filled(Mutex<Vec<Value>>, KeptBytes);
 
 impl Filled {
     fn take(&self) -> Vec<Value> {

@@ -24,9 +24,9 @@ const BYTES_PER_RESULT: usize = 512;
 
 /// The number of bytes kept; a report takes several times as much.
 #[derive(Default)]
-pub struct Kept(AtomicU64);
+pub struct KeptBytes(AtomicU64);
 
-impl Kept {
+impl KeptBytes {
     /// Counts printed text; returns whether there is room for it.
     pub fn printed(&self, text: &str) -> bool {
         self.add(text.len())
@@ -52,13 +52,13 @@ impl Kept {
 pub struct Keep {
     inner: Arc<dyn Output>,
     events: Mutex<Vec<Event>>,
-    kept: Kept,
+    kept: KeptBytes,
 }
 
 impl Keep {
     /// An output that forwards to `inner`.
     pub fn new(inner: Arc<dyn Output>) -> Self {
-        Keep { inner, events: Mutex::default(), kept: Kept::default() }
+        Keep { inner, events: Mutex::default(), kept: KeptBytes::default() }
     }
 
     /// Takes what was forwarded, in order.

@@ -3,7 +3,7 @@
 use crate::convert::{count, index, numbers};
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
-use convscope_engine::graph::{Field, NodeId};
+use convscope_engine::graph::{NodeId, ReceptiveField};
 use convscope_engine::random::Stream;
 use convscope_engine::{Error, Model, Result, Subject, Tensor};
 use rhai::{Array, Dynamic, Map};
@@ -158,10 +158,10 @@ fn field(subject: &Subject) -> Result<Map> {
     }
     Ok(match model.graph().field(node) {
         // A signal has one row.
-        Field::Local { size, stride, start, axes: [None, _] } => local(&size[1..], &stride[1..], &start[1..]),
-        Field::Local { size, stride, start, .. } => local(&size, &stride, &start),
-        Field::Whole => [("whole".into(), true.into())].into_iter().collect(),
-        Field::Nothing => [("whole".into(), false.into())].into_iter().collect(),
+        ReceptiveField::Local { size, stride, start, axes: [None, _] } => local(&size[1..], &stride[1..], &start[1..]),
+        ReceptiveField::Local { size, stride, start, .. } => local(&size, &stride, &start),
+        ReceptiveField::Whole => [("whole".into(), true.into())].into_iter().collect(),
+        ReceptiveField::Nothing => [("whole".into(), false.into())].into_iter().collect(),
     })
 }
 

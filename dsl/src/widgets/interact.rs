@@ -8,7 +8,7 @@ use crate::convert::kind;
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use crate::shown::Shown;
-use crate::widgets::stage::Kept;
+use crate::widgets::stage::CapturedOutput;
 use convscope_engine::error::did_you_mean;
 use convscope_engine::params::unknown_option;
 use convscope_engine::{Error, Result};
@@ -164,7 +164,7 @@ fn interact(context: &Context, call: &NativeCallContext<'_>, function: FnPtr) ->
 ///
 /// # Errors
 /// Where an image cannot be read.
-pub fn shown(value: &Dynamic, kept: &Kept) -> Result<Option<Shown>> {
+pub fn shown(value: &Dynamic, kept: &CapturedOutput) -> Result<Option<Shown>> {
     if value.is_unit() { Ok(kept.shown.last().cloned()) } else { crate::functions::shown(value).map(Some) }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The captured output of a closure.
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
+pub struct CapturedOutput {
     /// The printed text.
     pub printed: String,
     /// The shown values, in order.
@@ -21,7 +21,7 @@ pub struct Kept {
 /// The output that a session's functions write to.
 pub struct Stage {
     inner: Arc<dyn Output>,
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<CapturedOutput>>,
 }
 
 impl Stage {
@@ -30,20 +30,20 @@ impl Stage {
         Stage { inner, kept: Mutex::default() }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+    fn kept(&self) -> MutexGuard<'_, Option<CapturedOutput>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does `work`; returns what it printed and showed, which is not forwarded.
-    pub fn captured<T>(&self, work: impl FnOnce() -> T) -> (T, Kept) {
-        let before = self.kept().replace(Kept::default());
+    pub fn captured<T>(&self, work: impl FnOnce() -> T) -> (T, CapturedOutput) {
+        let before = self.kept().replace(CapturedOutput::default());
         let done = work();
         let kept = std::mem::replace(&mut *self.kept(), before).unwrap_or_default();
         (done, kept)
     }
 
     /// Whether the output was captured.
-    fn keep(&self, add: impl FnOnce(&mut Kept)) -> bool {
+    fn keep(&self, add: impl FnOnce(&mut CapturedOutput)) -> bool {
         match &mut *self.kept() {
             Some(kept) => {
                 add(kept);
@@ -93,7 +93,7 @@ impl Output for Stage {
     }
 
     fn clear(&self, wait: bool) {
-        if !self.keep(|kept| *kept = Kept::default()) {
+        if !self.keep(|kept| *kept = CapturedOutput::default()) {
             self.inner.clear(wait);
         }
     }

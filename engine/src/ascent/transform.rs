@@ -36,9 +36,9 @@ impl Transforms {
     }
 
     /// The transform of one step.
-    pub fn draw(&self, frame: Frame, job: &Job, label: &str, step: usize) -> Warp {
+    pub fn draw(&self, frame: Frame, job: &Job, label: &str, step: usize) -> LinearWarp {
         if self.is_none() {
-            return Warp { frame, kind: Kind::Same };
+            return LinearWarp { frame, kind: Kind::Same };
         }
         let rng = job.rng(&format!("{label}/transform"));
         let draw = |k: u64| 2.0 * rng.uniform_at(5 * step as u64 + k) - 1.0;
@@ -46,12 +46,12 @@ impl Transforms {
             |k: u64| (draw(k) * (self.jitter as f64 + 0.5)).round().clamp(-(self.jitter as f64), self.jitter as f64);
         let (dy, dx) = (shift(0), shift(1));
         match &self.pad {
-            None => Warp { frame, kind: Kind::Roll(dy as isize, dx as isize) },
+            None => LinearWarp { frame, kind: Kind::Roll(dy as isize, dx as isize) },
             Some(pad) => {
                 let angle = (self.rotate * draw(2)).to_radians();
                 let size = 1.0 + self.scale * draw(3);
                 let (sin, cos) = (libm::sin(angle) / size, libm::cos(angle) / size);
-                Warp { frame, kind: Kind::Affine(taps(frame, [cos, sin, dy, dx]), pad.clone()) }
+                LinearWarp { frame, kind: Kind::Affine(taps(frame, [cos, sin, dy, dx]), pad.clone()) }
             }
         }
     }
@@ -67,12 +67,12 @@ enum Kind {
 }
 
 /// One linear map of images onto images of the same size (plus padding), with its adjoint.
-pub struct Warp {
+pub struct LinearWarp {
     frame: Frame,
     kind: Kind,
 }
 
-impl Warp {
+impl LinearWarp {
     /// The images as the net sees them.
     pub fn apply(&self, images: &[f64]) -> Vec<f64> {
         let plane = self.frame.plane();

@@ -9,7 +9,7 @@ use super::dataset::Dataset;
 use super::ids::ImageIds;
 use super::ilsvrc::by_number;
 use super::image::Attribute;
-use super::join::{About, Rows, objects};
+use super::join::{AttributeRows, JoinTarget, objects};
 use crate::error::{Context, Error, Result};
 use crate::limits::TEXT;
 use crate::regular;
@@ -62,8 +62,8 @@ impl Dataset {
         let row = |(i, classes): (usize, Vec<String>)| {
             (i.to_string(), BTreeMap::from([(ANSWERS.to_string(), Attribute::Text(Value::from(classes).to_string()))]))
         };
-        let rows: Rows = told.found.into_iter().map(row).collect();
-        Ok(self.with_rows(About::Images, rows).with_notes(notes))
+        let rows: AttributeRows = told.found.into_iter().map(row).collect();
+        Ok(self.with_rows(JoinTarget::Images, rows).with_notes(notes))
     }
 }
 

@@ -17,24 +17,24 @@ use std::sync::Arc;
 
 /// The subject of a table's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum About {
+pub enum JoinTarget {
     /// Classes: joined by the images' labels.
     Classes,
     /// Images: joined by their names.
     Images,
 }
 
-impl About {
+impl JoinTarget {
     fn keys(self) -> &'static [&'static str] {
         match self {
-            About::Classes => &["class", "label", "name", "synset", "wnid"],
-            About::Images => &["image", "path", "file", "filename", "file_name"],
+            JoinTarget::Classes => &["class", "label", "name", "synset", "wnid"],
+            JoinTarget::Images => &["image", "path", "file", "filename", "file_name"],
         }
     }
 }
 
 /// Attributes by key.
-pub(super) type Rows = BTreeMap<String, BTreeMap<String, Attribute>>;
+pub(super) type AttributeRows = BTreeMap<String, BTreeMap<String, Attribute>>;
 
 impl Dataset {
     /// The same images with the attributes of a table's rows. Images without a row keep what they have; a note counts them and
@@ -42,14 +42,14 @@ impl Dataset {
     ///
     /// # Errors
     /// Where the file cannot be read, has no column of keys, a key has two rows, or no row is about the data set.
-    pub fn joined(&self, about: About, path: &Path) -> Result<Self> {
+    pub fn joined(&self, about: JoinTarget, path: &Path) -> Result<Self> {
         let at = || format!("`{}`", path.display());
         let rows = read(about, path).context(at)?;
         let (found, missing) = match about {
-            About::Classes => by_class(self, &rows),
-            About::Images => by_image(self, &rows),
+            JoinTarget::Classes => by_class(self, &rows),
+            JoinTarget::Images => by_image(self, &rows),
         };
-        let what = if about == About::Classes { "classes" } else { "images" };
+        let what = if about == JoinTarget::Classes { "classes" } else { "images" };
         if found.is_empty() {
             let first = rows.keys().next().map_or("", String::as_str);
             let own = missing.first().map_or("", String::as_str);
@@ -71,7 +71,7 @@ impl Dataset {
     }
 
     /// The same images with more attributes: rows by label in lower case, or by the images' numbers. Notes are left out.
-    pub(super) fn with_rows(&self, about: About, found: Rows) -> Self {
+    pub(super) fn with_rows(&self, about: JoinTarget, found: AttributeRows) -> Self {
         if self.is_generated() {
             let identity = crate::digest::digest(&identity(&found));
             let made = Joined { inner: self.clone(), about, found, identity };
@@ -87,14 +87,14 @@ impl Dataset {
 }
 
 /// The key of image `i` among what was found.
-fn key_of(about: About, i: usize, label: Option<&str>) -> Option<String> {
+fn key_of(about: JoinTarget, i: usize, label: Option<&str>) -> Option<String> {
     match about {
-        About::Classes => label.map(str::to_lowercase),
-        About::Images => Some(i.to_string()),
+        JoinTarget::Classes => label.map(str::to_lowercase),
+        JoinTarget::Images => Some(i.to_string()),
     }
 }
 
-fn add(attributes: &mut BTreeMap<String, Attribute>, key: Option<String>, found: &Rows) {
+fn add(attributes: &mut BTreeMap<String, Attribute>, key: Option<String>, found: &AttributeRows) {
     if let Some(row) = key.and_then(|key| found.get(&key)) {
         row.iter().for_each(|(name, value)| {
             attributes.entry(name.clone()).or_insert_with(|| value.clone());
@@ -103,7 +103,7 @@ fn add(attributes: &mut BTreeMap<String, Attribute>, key: Option<String>, found:
 }
 
 /// The rows of the data set's labels, by these in lower case, and the labels without one.
-fn by_class(data: &Dataset, rows: &Rows) -> (Rows, Vec<String>) {
+fn by_class(data: &Dataset, rows: &AttributeRows) -> (AttributeRows, Vec<String>) {
     // A key may hold synonyms: "tench, Tinca tinca".
     let mut names: BTreeMap<String, &BTreeMap<String, Attribute>> = BTreeMap::new();
     for (key, row) in rows {
@@ -111,7 +111,7 @@ fn by_class(data: &Dataset, rows: &Rows) -> (Rows, Vec<String>) {
             names.entry(name.trim().to_lowercase()).or_insert(row);
         }
     }
-    let (mut found, mut missing) = (Rows::new(), Vec::new());
+    let (mut found, mut missing) = (AttributeRows::new(), Vec::new());
     for label in data.labels() {
         let own = std::iter::once(label.as_str()).chain(label.split(',')).map(|n| n.trim().to_lowercase());
         match own.into_iter().find_map(|name| names.get(&name)) {
@@ -123,14 +123,15 @@ fn by_class(data: &Dataset, rows: &Rows) -> (Rows, Vec<String>) {
 }
 
 /// The rows of the data set's images, by their numbers, and the images without one.
-fn by_image(data: &Dataset, rows: &Rows) -> (Rows, Vec<String>) {
+fn by_image(data: &Dataset, rows: &AttributeRows) -> (AttributeRows, Vec<String>) {
     let ids = ImageIds::of(data);
-    let found: Rows = rows.iter().filter_map(|(key, row)| Some((ids.index(key)?.to_string(), row.clone()))).collect();
+    let found: AttributeRows =
+        rows.iter().filter_map(|(key, row)| Some((ids.index(key)?.to_string(), row.clone()))).collect();
     let missing = (0..data.len()).filter(|i| !found.contains_key(&i.to_string())).map(|i| ids.name(i).to_string());
     (found.clone(), missing.collect())
 }
 
-fn identity(rows: &Rows) -> Vec<u8> {
+fn identity(rows: &AttributeRows) -> Vec<u8> {
     format!("{rows:?}").into_bytes()
 }
 
@@ -138,8 +139,8 @@ fn identity(rows: &Rows) -> Vec<u8> {
 #[derive(Debug)]
 struct Joined {
     inner: Dataset,
-    about: About,
-    found: Rows,
+    about: JoinTarget,
+    found: AttributeRows,
     identity: String,
 }
 
@@ -198,8 +199,8 @@ pub(super) fn objects(path: &Path) -> Result<Vec<Map<String, Value>>> {
     }
 }
 
-fn read(about: About, path: &Path) -> Result<Rows> {
-    let mut rows = Rows::new();
+fn read(about: JoinTarget, path: &Path) -> Result<AttributeRows> {
+    let mut rows = AttributeRows::new();
     for (i, object) in objects(path)?.into_iter().enumerate() {
         let key = about.keys().iter().find_map(|k| object.keys().find(|name| name.eq_ignore_ascii_case(k)).cloned());
         let Some(key) = key else {
@@ -279,7 +280,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path =
             file(folder.path(), "attributes.csv", "class,man_made,size\n\"tench, Tinca tinca\",no,0.3\ndog,no,1\n");
-        let data = photos().joined(About::Classes, &path).unwrap();
+        let data = photos().joined(JoinTarget::Classes, &path).unwrap();
         assert_eq!(data.item(0).unwrap().attributes["size"], Attribute::Number(0.3));
         assert_eq!(data.item(0).unwrap().attributes["man_made"], Attribute::Text("no".into()));
         assert!(data.item(1).unwrap().attributes.is_empty());
@@ -291,7 +292,7 @@ mod tests {
         let made = shapes(&Shapes { n: 12, seed: 3, ..Shapes::new() }).unwrap();
         let rows: String = made.labels().iter().map(|l| format!("{l},{}\n", l.len())).collect();
         let path = file(folder.path(), "shapes.csv", &format!("label,letters\n{rows}"));
-        let joined = made.joined(About::Classes, &path).unwrap();
+        let joined = made.joined(JoinTarget::Classes, &path).unwrap();
         let label = joined.label(7).unwrap();
         let letters = Attribute::Number(label.len() as f64);
         assert_eq!((&joined.item(7).unwrap().attributes["letters"], joined.notes.len()), (&letters, 0));
@@ -306,7 +307,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = "{\"file_name\":\"a.jpg\",\"class\":3,\"pose\":1,\"darker\":0}\n{\"file_name\":\"c.jpg\",\"class\":4,\"pose\":0,\"darker\":1}\n";
         let path = file(folder.path(), "imagenet_x.jsonl", text);
-        let data = photos().joined(About::Images, &path).unwrap();
+        let data = photos().joined(JoinTarget::Images, &path).unwrap();
         assert_eq!(data.item(2).unwrap().attributes["darker"], Attribute::Number(1.0));
         assert!(
             data.notes[0].contains("1 images have no row") && data.notes[0].contains("`b.jpg`"),
@@ -321,11 +322,12 @@ mod tests {
         let said =
             |about, text: &str| photos().joined(about, &file(folder.path(), "t.csv", text)).unwrap_err().to_string();
         assert!(
-            said(About::Classes, "class,a\ndog,1\n").contains("none of its 1 rows is about the classes of `photos`")
+            said(JoinTarget::Classes, "class,a\ndog,1\n")
+                .contains("none of its 1 rows is about the classes of `photos`")
         );
-        assert!(said(About::Classes, "what,a\ndog,1\n").contains("no column `class` among `"));
-        assert!(said(About::Classes, "class,a\ncat,1\ncat,2\n").contains("`cat` has two rows"));
-        assert!(said(About::Images, "image,a\nq.jpg,1\n").contains("none of its 1 rows is about the images"));
-        assert!(said(About::Images, "image,a\n").contains("without rows"));
+        assert!(said(JoinTarget::Classes, "what,a\ndog,1\n").contains("no column `class` among `"));
+        assert!(said(JoinTarget::Classes, "class,a\ncat,1\ncat,2\n").contains("`cat` has two rows"));
+        assert!(said(JoinTarget::Images, "image,a\nq.jpg,1\n").contains("none of its 1 rows is about the images"));
+        assert!(said(JoinTarget::Images, "image,a\n").contains("without rows"));
     }
 }

@@ -35,7 +35,7 @@ pub struct Trials {
 
 /// The source of trials, as given in an option.
 #[derive(Clone, Debug, Default)]
-pub enum Labels {
+pub enum TrialSource {
     /// None.
     #[default]
     None,
@@ -45,7 +45,7 @@ pub enum Labels {
     Rows(Vec<BTreeMap<String, Value>>),
 }
 
-impl Param for Labels {
+impl Param for TrialSource {
     const FILE: bool = true;
 
     fn form() -> Form {
@@ -54,14 +54,14 @@ impl Param for Labels {
 
     fn read(value: &Value) -> Result<Self> {
         match value {
-            Value::Nothing => Ok(Labels::None),
-            Value::Text(path) => Ok(Labels::File(path.into())),
+            Value::Nothing => Ok(TrialSource::None),
+            Value::Text(path) => Ok(TrialSource::File(path.into())),
             Value::List(items) => {
                 let rows = items.iter().map(|v| match v {
                     Value::Map(row) => Ok(row.clone()),
                     other => Err(wrong_kind::<Self>(other)),
                 });
-                Ok(Labels::Rows(rows.collect::<Result<_>>()?))
+                Ok(TrialSource::Rows(rows.collect::<Result<_>>()?))
             }
             other => Err(wrong_kind::<Self>(other)),
         }
@@ -69,9 +69,9 @@ impl Param for Labels {
 
     fn write(&self) -> Value {
         match self {
-            Labels::None => Value::Nothing,
-            Labels::File(path) => Value::Text(path.to_string_lossy().into_owned()),
-            Labels::Rows(rows) => Value::List(rows.iter().cloned().map(Value::Map).collect()),
+            TrialSource::None => Value::Nothing,
+            TrialSource::File(path) => Value::Text(path.to_string_lossy().into_owned()),
+            TrialSource::Rows(rows) => Value::List(rows.iter().cloned().map(Value::Map).collect()),
         }
     }
 }
@@ -114,15 +114,15 @@ impl Trials {
     ///
     /// # Errors
     /// Where there are none or they cannot be read.
-    pub fn of(labels: &Labels, columns: &Columns) -> Result<Self> {
+    pub fn of(labels: &TrialSource, columns: &Columns) -> Result<Self> {
         let trials = match labels {
-            Labels::None => {
+            TrialSource::None => {
                 return Err(Error::value("no labels were given").hint(
                     "give the file of a session or a table: labels: \"labels.jsonl\"; `convscope label` makes one",
                 ));
             }
-            Labels::File(path) => Self::read(path, columns)?,
-            Labels::Rows(rows) => Trials { all: rows.iter().map(row).collect::<Result<_>>()?, tags: Vec::new() },
+            TrialSource::File(path) => Self::read(path, columns)?,
+            TrialSource::Rows(rows) => Trials { all: rows.iter().map(row).collect::<Result<_>>()?, tags: Vec::new() },
         };
         if trials.all.is_empty() {
             return Err(Error::value("there is no answer among the labels"));

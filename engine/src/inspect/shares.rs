@@ -6,11 +6,11 @@ use crate::stats::{Z95, wilson};
 use candle_core::{Device, Tensor};
 
 /// Of each class, by its name: images, right first guesses, right ones among five guesses.
-pub(super) type Counts = Vec<(String, [usize; 3])>;
+pub(super) type ClassHits = Vec<(String, [usize; 3])>;
 
 /// The artifact of how often a label is the first guess (`top1`) and, where `five` were made, among five (`top5`), over all and
 /// by label.
-pub(super) fn accuracy(title: String, counts: Counts, five: bool) -> Result<Artifact> {
+pub(super) fn accuracy(title: String, counts: ClassHits, five: bool) -> Result<Artifact> {
     let [n, top1, top5] = counts.iter().fold([0; 3], |a, (_, h)| [a[0] + h[0], a[1] + h[1], a[2] + h[2]]);
     let mut overall = Table::new(["measure", "share", "low", "high", "right", "images"]);
     let mut artifact = Artifact::new(title);

@@ -1,6 +1,6 @@
 //! The summary of a net: its layers with shapes, parameters, operations and receptive fields, and the totals.
 
-use crate::graph::Field;
+use crate::graph::ReceptiveField;
 use crate::model::Model;
 use crate::show::{Artifact, Cell, Part, Table};
 use candle_core::{Device, Tensor};
@@ -25,11 +25,11 @@ impl Summarise for Model {
             let (field, stride) = match fields[id.0] {
                 _ if let Some(field) = volumes[id.0] => (sides(&field.size), sides(&field.stride)),
                 // A signal has one row.
-                Field::Local { size, stride, axes: [None, _], .. } => (sides(&size[1..]), sides(&stride[1..])),
-                Field::Local { size, stride, .. } => (sides(&size), sides(&stride)),
-                Field::Whole if unfollowed[id.0] => ("not followed".into(), String::new()),
-                Field::Whole => ("whole".into(), String::new()),
-                Field::Nothing => (String::new(), String::new()),
+                ReceptiveField::Local { size, stride, axes: [None, _], .. } => (sides(&size[1..]), sides(&stride[1..])),
+                ReceptiveField::Local { size, stride, .. } => (sides(&size), sides(&stride)),
+                ReceptiveField::Whole if unfollowed[id.0] => ("not followed".into(), String::new()),
+                ReceptiveField::Whole => ("whole".into(), String::new()),
+                ReceptiveField::Nothing => (String::new(), String::new()),
             };
             let cost = graph.flops(id, self.weights());
             flops += cost;

@@ -1,6 +1,6 @@
 //! The card of a loaded net: preprocessing, classes, outputs and boxes, from the file, the files beside it, and the options.
 
-use super::options::{Boxes, Labels, LoadOptions};
+use super::options::{DecodingSettings, Labels, LoadOptions};
 use super::photos;
 use super::sidecar::Sidecar;
 use super::{LoadRequest, fetch, labels};
@@ -158,7 +158,7 @@ pub fn labelled(model: &Model) -> Result<usize> {
 
 /// The decoding of a net's boxes: as the option says, else as recognised by the outputs' shapes, the graph, and the number of
 /// `names` of classes.
-fn decoding(model: &Model, said: Option<&Boxes>, names: Option<usize>) -> Result<Option<BoxDecoding>> {
+fn decoding(model: &Model, said: Option<&DecodingSettings>, names: Option<usize>) -> Result<Option<BoxDecoding>> {
     let named = |name: &str| {
         BoxDecoding::named(name).ok_or_else(|| {
             let all = DECODINGS.map(|d| format!("{d:?}")).join(", ");
@@ -176,8 +176,8 @@ fn decoding(model: &Model, said: Option<&Boxes>, names: Option<usize>) -> Result
     };
     match said {
         None => Ok(seen),
-        Some(Boxes::Name(name)) => Ok(Some(beside(named(name)?))),
-        Some(Boxes::Parts(parts)) => {
+        Some(DecodingSettings::Name(name)) => Ok(Some(beside(named(name)?))),
+        Some(DecodingSettings::Parts(parts)) => {
             let base = match parts.get("like") {
                 Some(serde_json::Value::String(name)) => beside(named(name)?),
                 Some(other) => {

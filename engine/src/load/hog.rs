@@ -17,15 +17,15 @@ pub const DIRECTIONS: usize = 8;
 /// Rows and columns of a cell, px.
 pub const CELL: usize = 8;
 /// The usual input's side, px.
-const SIDE: usize = 64;
+const USUAL_SIDE: usize = 64;
 /// Added to a gradient's squared length: far below one grey level of 255.
-const FLAT: f64 = 1e-8;
+const GRADIENT_EPSILON: f64 = 1e-8;
 /// Added to the squared length of a block of cells.
-const DARK: f64 = 1e-3;
+const BLOCK_EPSILON: f64 = 1e-3;
 /// What a block's values are clipped at.
-const CLIP: f64 = 0.2;
+const BLOCK_CLIP: f64 = 0.2;
 /// The largest cosine whose angle is computed: at 1 the angle has no derivative.
-const LARGEST: f64 = 1.0 - 1e-6;
+const LARGEST_COSINE: f64 = 1.0 - 1e-6;
 
 /// The net for inputs of `size` (64 x 64 unless given), RGB from -1/2 to 1/2. With g the gradient of luma at a pixel, x(+1) - x(-1) along both
 /// axes:
@@ -37,7 +37,7 @@ const LARGEST: f64 = 1.0 - 1e-6;
 /// # Errors
 /// Where the size is no multiple of 8, or smaller than a block.
 pub fn net(size: Option<Size>) -> Result<Model> {
-    let size = size.unwrap_or(Size { height: SIDE, width: SIDE });
+    let size = size.unwrap_or(Size { height: USUAL_SIDE, width: USUAL_SIDE });
     if [size.height, size.width].iter().any(|v| v % CELL != 0 || *v < 2 * CELL) {
         return Err(Error::value(format!(
             "`hog` has cells of {CELL} px; {} x {} px do not divide into them",
@@ -65,12 +65,12 @@ fn build(size: Size) -> Result<(Graph, Weights)> {
     let border = net.add("border", Op::Pad { pads, border: Border::Edge }, &[luma])?;
     let differences = vec![0., 0., 0., -1., 0., 1., 0., 0., 0., 0., -1., 0., 0., 0., 0., 0., 1., 0.];
     let gradients = conv(&mut net, "gradients", border, (differences, &[2, 1, 3, 3]), (1, 0, 1))?;
-    let strength = length(&mut net, "strength", gradients, FLAT)?;
+    let strength = length(&mut net, "strength", gradients, GRADIENT_EPSILON)?;
     let unit = |i: usize| TAU * (i / 2) as f64 / k as f64;
     let units = (0..2 * k).map(|i| if i % 2 == 0 { libm::cos(unit(i)) } else { libm::sin(unit(i)) }).collect();
     let along = conv(&mut net, "directions", gradients, (units, &[k, 2, 1, 1]), (1, 0, 1))?;
     let cosines = net.add("cosines", Op::Binary(Binary::Div), &[along, strength])?;
-    let held = Activation::Clip { low: -LARGEST, high: LARGEST };
+    let held = Activation::Clip { low: -LARGEST_COSINE, high: LARGEST_COSINE };
     let held = net.add("cosines/clip", Op::Activation(held), &[cosines])?;
     let angles = net.add("angles", Op::Activation(Activation::Elementary(Elementary::Acos)), &[held])?;
     let share = Activation::HardSigmoid { slope: -(k as f64) / TAU, offset: 1.0 };
@@ -83,7 +83,8 @@ fn build(size: Size) -> Result<(Graph, Weights)> {
     let corners: Vec<f64> = (0..16).map(|i| f64::from(u8::from(i / 4 == i % 4))).collect();
     let blocks = conv(&mut net, "blocks", cells, (corners.repeat(k), &[4 * k, 1, 2, 2]), (1, 0, k))?;
     let once = scaled(&mut net, "blocks/scaled", blocks)?;
-    let clipped = net.add("blocks/clipped", Op::Activation(Activation::Clip { low: 0.0, high: CLIP }), &[once])?;
+    let clipped =
+        net.add("blocks/clipped", Op::Activation(Activation::Clip { low: 0.0, high: BLOCK_CLIP }), &[once])?;
     let hog = scaled(&mut net, "hog", clipped)?;
     net.finish(hog)
 }
@@ -114,7 +115,7 @@ fn length(net: &mut Builder, name: &str, from: NodeId, more: f64) -> Result<Node
 
 /// The values over their length at each position.
 fn scaled(net: &mut Builder, name: &str, from: NodeId) -> Result<NodeId> {
-    let length = length(net, &format!("{name}/length"), from, DARK)?;
+    let length = length(net, &format!("{name}/length"), from, BLOCK_EPSILON)?;
     net.add(name, Op::Binary(Binary::Div), &[from, length])
 }
 

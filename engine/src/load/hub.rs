@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 use cache::Cache;
-use client::{Client, Failure, Found};
+use client::{Client, Failure, FileLookup};
 pub use environment::Hub;
 
 use super::zoo::{self, Architecture};
@@ -137,13 +137,13 @@ impl Repository<'_> {
     /// A file as the Hub has it now.
     fn newest(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
         match self.client.look(&self.client.address(self.repo, self.revision, name))? {
-            Found::Nothing(commit) => {
+            FileLookup::Nothing(commit) => {
                 if let Some(commit) = commit {
                     self.cache.mark_absent([self.revision, &commit, name])?;
                 }
                 Ok(None)
             }
-            Found::File(version) => {
+            FileLookup::File(version) => {
                 let of = [self.revision, &version.commit, name, &version.etag];
                 self.cache.keep(of, |to| self.client.download(&version, to)).map(Some)
             }

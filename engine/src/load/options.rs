@@ -27,7 +27,7 @@ pub struct LoadOptions {
     /// What the raw outputs are.
     pub output: Option<OutputKind>,
     /// How boxes are decoded from the outputs.
-    pub boxes: Option<Boxes>,
+    pub boxes: Option<DecodingSettings>,
     /// Whose card an ONNX file gets: that of a net of [`crate::load::published::NETS`], or "none".
     pub card: Option<String>,
     /// A named way of preprocessing, which the options below change one by one.
@@ -91,7 +91,7 @@ pub enum Labels {
 /// How boxes are decoded from the outputs: the name of a usual decoding, or its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Boxes {
+pub enum DecodingSettings {
     /// One of [`crate::model::boxes::DECODINGS`].
     Name(String),
     /// Settings that replace those of the decoding that is recognised or named by `like`.

@@ -8,7 +8,7 @@ use crate::subject::{Input, Subject};
 use crate::tensor::to_f64;
 
 /// Values of a further input that a table lists, the largest in magnitude first.
-const LISTED: usize = 16;
+const LISTED_VALUES: usize = 16;
 
 /// The artifact with the probe's map of each input, the array "input NAME", and for each input besides the asked one a table
 /// of the values that the map gives most. The map of an input is computed with all other inputs held at their values.
@@ -34,7 +34,7 @@ pub fn of_others(probe: &ProbeArg, on: &Subject, input: &Input, artifact: Artifa
         let mut order: Vec<usize> = (0..values.len()).collect();
         order.sort_by(|a, b| values[*b].abs().total_cmp(&values[*a].abs()).then(a.cmp(b)));
         let mut table = Table::new(["index", "input", probe.0.name()]);
-        for i in order.into_iter().take(LISTED) {
+        for i in order.into_iter().take(LISTED_VALUES) {
             table.push([Cell::Int(i as i64), Cell::Float(at[i]), Cell::Float(values[i])]);
         }
         let title = format!("input `{}`: the largest of {} values", other.name, values.len());

@@ -2,7 +2,7 @@
 //!
 //! A run into a folder resumes: maps of the same question that are already there are not computed again.
 
-mod sink;
+mod writer;
 
 use super::{Family, ProbeArg, Takes};
 use crate::error::{Error, Result};
@@ -10,14 +10,14 @@ use crate::job::Job;
 use crate::show::{Artifact, Cell, Encoded, Part};
 use crate::stream::StreamReport;
 use crate::subject::{Input, Subject};
-use sink::Sink;
+use writer::MapWriter;
 
 /// Images of the contact sheet.
-const SHOWN: usize = 24;
+const DRAWN_MAPS: usize = 24;
 /// Their columns.
-const COLUMNS: usize = 4;
+const SHEET_COLUMNS: usize = 4;
 /// The file that says which question a folder answers; readers of Parquet tables pass over names with an underscore.
-const QUESTION: [&str; 2] = ["maps.json", "_maps.json"];
+const QUESTION_FILES: [&str; 2] = ["maps.json", "_maps.json"];
 
 /// Where the maps of a data set go.
 pub trait Folder {
@@ -79,19 +79,19 @@ pub fn over(
         "seed": job.seed,
     });
     if let Some(folder) = folder.as_deref_mut() {
-        let file = QUESTION[usize::from(folder.in_columns())];
+        let file = QUESTION_FILES[usize::from(folder.in_columns())];
         begin(folder, file, "maps", &question)?;
     }
-    let mut sink = Sink::new(folder, data.len(), model.input_shape().iter().product());
+    let mut writer = MapWriter::new(folder, data.len(), model.input_shape().iter().product());
     let (mut sheet, mut report, mut found) = (Vec::new(), StreamReport::default(), 0);
     for i in job.steps(name, data.len()) {
-        let there = sink.has(i)?;
+        let there = writer.has(i)?;
         let item = data.item(i)?;
         let known = [i.into(), item.caption(i).into(), item.label.clone().map_or(Cell::Nothing, Cell::from)];
-        if there && i >= SHOWN {
+        if there && i >= DRAWN_MAPS {
             report.reached += 1;
             found += 1;
-            sink.skip(i, known);
+            writer.skip(i, known);
             continue;
         }
         if let Some(photo) = report.take(i, data.get(i))? {
@@ -101,24 +101,24 @@ pub fn over(
                 break;
             }
             found += usize::from(there);
-            sink.put(i, known, &made.title, made.value()?, job)?;
-            if sheet.len() < SHOWN {
+            writer.put(i, known, &made.title, made.value()?, job)?;
+            if sheet.len() < DRAWN_MAPS {
                 let parts = made.parts.into_iter().take(1).collect();
                 sheet.push(Artifact { title: item.caption(i), parts, complete: true, ..Artifact::default() });
             }
         }
-        sink.end(i)?;
+        writer.end(i)?;
     }
     report.check()?;
-    let (mut artifact, table) = sink.finish(Artifact::new(""))?;
+    let (mut artifact, table) = writer.finish(Artifact::new(""))?;
     let count = table.len();
     artifact.title = format!("{name} of {on} over {count} images");
-    artifact = artifact.part(Part::Figure(sheet, COLUMNS)).part(Part::Table("maps".into(), table));
+    artifact = artifact.part(Part::Figure(sheet, SHEET_COLUMNS)).part(Part::Table("maps".into(), table));
     if found > 0 {
         artifact = artifact.note(format!("{found} maps were there already"));
     }
-    if count > SHOWN {
-        artifact = artifact.note(format!("the first {SHOWN} are drawn"));
+    if count > DRAWN_MAPS {
+        artifact = artifact.note(format!("the first {DRAWN_MAPS} are drawn"));
     }
     Ok(artifact.notes(report.note()).reached(report.reached, data.len()))
 }

@@ -131,9 +131,9 @@ pub fn merge_states(kind: &str, parts: Vec<Fields>) -> Result<Fields> {
     type Merge = fn(Vec<Fields>) -> Result<Fields>;
     let known: [(&str, Merge); 6] = [
         (retrieval::top_activations::TopActivations::KIND, joined::<retrieval::top_activations::TopActivations>),
-        (retrieval::coding::Rows::KIND, joined::<retrieval::coding::Rows>),
+        (retrieval::coding::CodeRows::KIND, joined::<retrieval::coding::CodeRows>),
         (look::sparsity::Channels::KIND, joined::<look::sparsity::Channels>),
-        (measure::accuracy_by_attribute::Answers::KIND, joined::<measure::accuracy_by_attribute::Answers>),
+        (measure::accuracy_by_attribute::JudgedImages::KIND, joined::<measure::accuracy_by_attribute::JudgedImages>),
         (Hits::KIND, joined::<Hits>),
         (Pairs::KIND, joined::<Pairs>),
     ];

@@ -42,7 +42,7 @@ pub struct CrateEntry {
 
 /// What is said of the crate as a whole.
 #[derive(Clone, Debug, Default)]
-pub struct About {
+pub struct CrateDescription {
     /// Its name.
     pub name: String,
     /// What it is for.
@@ -59,7 +59,7 @@ pub struct About {
 ///
 /// # Errors
 /// Where it has no JSON form: a defect.
-pub fn metadata(about: &About, lock: &Lock, files: &BTreeMap<String, CrateEntry>) -> Result<String> {
+pub fn metadata(about: &CrateDescription, lock: &Lock, files: &BTreeMap<String, CrateEntry>) -> Result<String> {
     let of = |roles: &[Role]| -> Vec<Value> {
         files.iter().filter(|(_, e)| roles.contains(&e.role)).map(|(path, _)| reference(&id(path))).collect()
     };
@@ -182,7 +182,7 @@ mod tests {
             |role| CrateEntry { role, what: "x".into(), bytes: 3, blake3: "ab".into(), license: Some("MIT".into()) };
         let files = [("files/é s.rhai", Role::Script), ("files/cat.png", Role::Input), ("outputs/a.npy", Role::Output)]
             .map(|(path, role)| (path.to_string(), entry(role)));
-        let about = About { name: "s".into(), authors: vec!["A".into()], ..About::default() };
+        let about = CrateDescription { name: "s".into(), authors: vec!["A".into()], ..CrateDescription::default() };
         let text = metadata(&about, &Lock::default(), &BTreeMap::from(files)).unwrap();
         let value: Value = serde_json::from_str(&text).unwrap();
         let graph = value["@graph"].as_array().unwrap();

@@ -20,7 +20,7 @@ use super::headline::headline;
 use super::look::{Look, Theme};
 use super::markdown;
 use super::part::{is_picture, is_said, part_title};
-use super::raster::{self, Pixels};
+use super::raster::{self, Raster};
 use super::scene::{INK, SOFT, Scene, paragraph};
 use super::svg as vector;
 use crate::data::Image;
@@ -37,7 +37,7 @@ const MIN_PAIRED_GALLERIES: usize = 4;
 /// The most pictures of a gallery that is drawn on half of the width.
 const MAX_PAIRED_PICTURES: usize = 9;
 /// The space between parts, px.
-const GAP: f64 = 18.0;
+const PART_GAP: f64 = 18.0;
 /// The least width of a column of artifacts side by side, px.
 const MIN_COLUMN: f64 = 130.0;
 /// The font size of captions and ticks, px.
@@ -50,7 +50,7 @@ const TEXT: f64 = 12.5;
 pub struct Drawn {
     /// The page, at twice the screen's resolution.
     pub page: Image,
-    pixels: Pixels,
+    pixels: Raster,
     /// The parts that are pictures, depth first in the artifact's order, each laid out without its title.
     pub pictures: Vec<Scene>,
     description: String,
@@ -159,14 +159,14 @@ fn whole(artifact: &Artifact, width: f64, outermost: bool, look: Look) -> Result
     let mut photo = None;
     for run in runs(&artifact.parts) {
         let columns = if run.len() > 1 && width >= WIDTH / 2.0 { 2 } else { 1 };
-        let cell = (width - GAP * (columns - 1) as f64) / columns as f64;
+        let cell = (width - PART_GAP * (columns - 1) as f64) / columns as f64;
         for row in run.chunks(columns) {
             let mut line = Scene::default();
             for (i, part) in row.iter().enumerate() {
                 let titled = !is_said(&artifact.title, part_title(part));
                 let again = seen(part, &mut photo);
                 let drawn = lay(part, cell, titled, again, look)?;
-                let left = i as f64 * (cell + GAP);
+                let left = i as f64 * (cell + PART_GAP);
                 (line.width, line.height) = (left + drawn.width, line.height.max(drawn.height));
                 line.put(drawn, left, 0.0);
             }
@@ -184,7 +184,7 @@ fn whole(artifact: &Artifact, width: f64, outermost: bool, look: Look) -> Result
         scene.below(paragraph(&title, size, text, 3, INK, true), 0.0);
     }
     for part in parts {
-        scene.below(part, if scene.items.is_empty() { 0.0 } else { GAP * 0.7 });
+        scene.below(part, if scene.items.is_empty() { 0.0 } else { PART_GAP * 0.7 });
     }
     for (i, note) in artifact.notes.iter().enumerate().filter(|_| !caption) {
         // All letters of a figure have one typeface, so code needs no marks.
@@ -251,7 +251,7 @@ fn lay(part: &Part, width: f64, titled: bool, again: bool, look: Look) -> Result
 
 /// Artifacts in columns of equal width, rows aligned at the top.
 fn beside(inner: &[Artifact], columns: usize, width: f64, look: Look) -> Result<Scene> {
-    let gap = GAP * 1.4;
+    let gap = PART_GAP * 1.4;
     let room = ((width + gap) / (MIN_COLUMN + gap)).floor().max(1.0) as usize;
     let columns = columns.clamp(1, inner.len().max(1)).min(room);
     let cell = (width - gap * (columns - 1) as f64) / columns as f64;
@@ -265,7 +265,7 @@ fn beside(inner: &[Artifact], columns: usize, width: f64, look: Look) -> Result<
             line.height = line.height.max(drawn.height);
             line.put(drawn, left, 0.0);
         }
-        scene.below(line, GAP);
+        scene.below(line, PART_GAP);
     }
     Ok(scene)
 }

@@ -20,7 +20,7 @@ const ONLY: Ref = Ref::new(3);
 const DRAWN: Ref = Ref::new(4);
 const ABOUT: Ref = Ref::new(5);
 /// The object number of the first picture.
-const FIRST: i32 = 6;
+const FIRST_PICTURE: i32 = 6;
 
 /// The scene as a PDF file with `title` in its metadata.
 ///
@@ -42,14 +42,14 @@ pub fn write(scene: &Scene, theme: Theme, title: &str) -> Result<Vec<u8>> {
     let mut resources = page.resources();
     let mut named = resources.x_objects();
     for i in 0..pictures.len() {
-        named.pair(Name(name(i).as_bytes()), Ref::new(FIRST + i as i32));
+        named.pair(Name(name(i).as_bytes()), Ref::new(FIRST_PICTURE + i as i32));
     }
     named.finish();
     resources.finish();
     page.finish();
     for (i, image) in pictures.iter().enumerate() {
         let bytes = packed(image.pixels())?;
-        let mut object = pdf.image_xobject(Ref::new(FIRST + i as i32), &bytes);
+        let mut object = pdf.image_xobject(Ref::new(FIRST_PICTURE + i as i32), &bytes);
         object.filter(Filter::FlateDecode);
         object.width(image.width() as i32).height(image.height() as i32);
         object.color_space().device_rgb();

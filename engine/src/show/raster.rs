@@ -16,14 +16,14 @@ pub const SCALE: f64 = 2.0;
 
 /// A rasterised scene, [`SCALE`] pixels per px.
 #[derive(Clone, Debug)]
-pub struct Pixels {
+pub struct Raster {
     /// Its colours; a transparent page over white.
     pub image: Image,
     /// The opacity of each pixel, row by row, where the page is transparent.
     opacity: Option<Vec<u8>>,
 }
 
-impl Pixels {
+impl Raster {
     /// A PNG file, with an alpha channel where the page is transparent.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Pixels {
 ///
 /// # Errors
 /// Where the picture would exceed the limit of an [`Image`].
-pub fn draw(scene: &Scene, theme: Theme) -> Result<Pixels> {
+pub fn draw(scene: &Scene, theme: Theme) -> Result<Raster> {
     let (width, height) = ((scene.width * SCALE).ceil().max(1.0), (scene.height * SCALE).ceil().max(1.0));
     Image::check_size(width as usize, height as usize)?;
     let mut page = Pixmap::new(width as u32, height as u32)
@@ -77,7 +77,7 @@ pub fn draw(scene: &Scene, theme: Theme) -> Result<Pixels> {
     let pixels = page.data().chunks_exact(4).flat_map(|p| [white(p[0], p[3]), white(p[1], p[3]), white(p[2], p[3])]);
     let image = Image::new(width as usize, height as usize, pixels.collect())?;
     let opacity = (theme == Theme::Transparent).then(|| page.data().chunks_exact(4).map(|p| p[3]).collect());
-    Ok(Pixels { image, opacity })
+    Ok(Raster { image, opacity })
 }
 
 fn paint(page: &mut Pixmap, item: &SceneItem, theme: Theme) {

@@ -2,7 +2,7 @@
 
 use crate::data::{Image, Preprocess, Resize};
 use crate::error::{Error, Result};
-use crate::graph::{Field, NodeId};
+use crate::graph::{NodeId, ReceptiveField};
 use crate::model::Model;
 use crate::pass::Tap;
 use crate::tensor::to_f32;
@@ -29,7 +29,7 @@ impl Lattice {
     pub fn of(model: &Model, node: NodeId) -> Result<Self> {
         let name = &model.graph().node(node).name;
         match (&model.graph().node(node).shape[..], model.graph().field(node)) {
-            ([_, h, w], Field::Local { size, stride, start, axes: [Some(1), Some(2)] }) => Ok(Lattice {
+            ([_, h, w], ReceptiveField::Local { size, stride, start, axes: [Some(1), Some(2)] }) => Ok(Lattice {
                 size: [*h, *w],
                 first: [0, 1].map(|a| start[a] as f64 + size[a] as f64 / 2.0),
                 stride: stride.map(|s| s as f64),

@@ -27,7 +27,7 @@ pub fn independent(a: &FeatureMap, b: &FeatureMap, metric: Metric) -> Matches {
 /// How many pairs of positions smooth matching considers.
 const MAX_PAIRS: usize = 1 << 21;
 /// The number of rounds of message passing.
-const ROUNDS: usize = 40;
+const MESSAGE_ROUNDS: usize = 40;
 /// The weight of the old message in a new one.
 const DAMPING: f64 = 0.4;
 
@@ -92,7 +92,7 @@ impl Messages<'_> {
         let (n, m) = (self.from[0] * self.from[1], self.to[0] * self.to[1]);
         // Entry [i * 4 + k] is the message to i from its neighbour in direction k.
         let mut messages = vec![0f64; n * 4 * m];
-        for _ in 0..ROUNDS {
+        for _ in 0..MESSAGE_ROUNDS {
             let next: Vec<f64> = (0..n * 4)
                 .into_par_iter()
                 .flat_map_iter(|e| {

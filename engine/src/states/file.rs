@@ -19,7 +19,7 @@ pub const FORMAT: &str = "convscope state";
 /// The version of the layout.
 pub const VERSION: u32 = 2;
 /// The version that had no digest of the metadata.
-const BEFORE: u32 = 1;
+const VERSION_WITHOUT_HEAD: u32 = 1;
 /// What stands for the metadata's digest while that is computed.
 const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// States of a question that are held before they are joined.
@@ -177,9 +177,9 @@ impl StateFile {
         if about["format"] != FORMAT {
             return Err(Error::format("is a .safetensors file without states").hint(hint));
         }
-        if about["version"] != VERSION && about["version"] != BEFORE {
+        if about["version"] != VERSION && about["version"] != VERSION_WITHOUT_HEAD {
             return Err(Error::unsupported(format!(
-                "is a state file of version {}, this program reads versions {BEFORE} and {VERSION}",
+                "is a state file of version {}, this program reads versions {VERSION_WITHOUT_HEAD} and {VERSION}",
                 about["version"]
             ))
             .hint("compute all states with one version of convscope"));
@@ -188,7 +188,7 @@ impl StateFile {
             serde_json::from_value(about).map_err(|e| Error::format(format!("a damaged head: {e}")))?;
         let whole =
             header.head.len() == BLANK.len() && digest(text.replacen(&header.head, BLANK, 1).as_bytes()) == header.head;
-        if !whole && header.version != BEFORE {
+        if !whole && header.version != VERSION_WITHOUT_HEAD {
             return Err(Error::format("the head is damaged: its digest is another").hint("compute it again"));
         }
         let tensors = SafeTensors::deserialize(bytes).map_err(none)?;

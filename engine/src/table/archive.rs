@@ -5,7 +5,7 @@
 
 use super::bytes::ByteSource;
 use super::filter::{Filter, FilterValue};
-use super::rows::{ColumnChoice, LABELS, Pixels, Prepared, Rows};
+use super::rows::{ColumnChoice, LABELS, PixelSource, PreparedFilter, Rows};
 use crate::data::Attribute;
 use crate::data::extensions::is_photo;
 use crate::error::{Error, Result};
@@ -177,10 +177,10 @@ impl Rows for Archive {
         self.samples.len()
     }
 
-    fn pixels(&self, row: usize) -> Result<Pixels> {
+    fn pixels(&self, row: usize) -> Result<PixelSource> {
         let place = self.samples.get(row).and_then(|s| s.image);
         let (start, length) = place.ok_or_else(|| Error::format(format!("sample {row} has no image")))?;
-        Ok(Pixels::Bytes(self.source.read_at(start, length)?))
+        Ok(PixelSource::Bytes(self.source.read_at(start, length)?))
     }
 
     fn label(&self, row: usize) -> Result<Option<String>> {
@@ -192,7 +192,7 @@ impl Rows for Archive {
         Ok(at.and_then(|i| self.samples.get(row)?.attributes[i].clone()))
     }
 
-    fn prepare(&self, filter: &Filter) -> Result<Prepared> {
+    fn prepare(&self, filter: &Filter) -> Result<PreparedFilter> {
         match self.filtered.iter().find(|f| !f.is_there && !self.samples.is_empty()) {
             Some(column) => Err(Error::not_found(format!("no filter column `{}`", column.name))
                 .hint("a sample's columns are its small members, such as `cls`, and the fields of its `.json`")),

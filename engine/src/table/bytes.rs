@@ -124,7 +124,7 @@ impl ByteSource {
 
     #[cfg(feature = "cloud")]
     fn object(uri: &str) -> Result<Self> {
-        let (object, length) = cloud::Object::open(uri).inspect_err(note)?;
+        let (object, length) = cloud::CloudObject::open(uri).inspect_err(note)?;
         Ok(Self::far(Box::new(object), length))
     }
 

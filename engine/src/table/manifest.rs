@@ -4,7 +4,7 @@
 
 use super::bytes::{ByteSource, is_object};
 use super::filter::{Filter, FilterValue};
-use super::rows::{Blocks, ColumnChoice, IMAGES, LABELS, Pixels, Prepared, Rows};
+use super::rows::{ColumnChoice, IMAGES, LABELS, PixelSource, PreparedFilter, RecentBlocks, Rows};
 use crate::data::Attribute;
 use crate::data::extensions::is_image;
 use crate::data::pattern::walk;
@@ -29,7 +29,7 @@ pub struct Manifest {
     attributes: Vec<(String, usize, bool)>,
     /// The columns of the filter, and whether it compares them with numbers.
     filtered: Vec<(String, usize, bool)>,
-    blocks: Blocks<StringRecord>,
+    blocks: RecentBlocks<StringRecord>,
     columns: ColumnChoice,
 }
 
@@ -95,7 +95,7 @@ impl Manifest {
             }
             rows += 1;
         }
-        let blocks = Blocks::new();
+        let blocks = RecentBlocks::new();
         Ok(Manifest {
             source,
             separator,
@@ -135,9 +135,9 @@ impl Rows for Manifest {
         self.rows
     }
 
-    fn pixels(&self, row: usize) -> Result<Pixels> {
+    fn pixels(&self, row: usize) -> Result<PixelSource> {
         let path = self.field(row, self.path)?;
-        if path.is_empty() { Err(Error::format(format!("row {row} has no path"))) } else { Ok(Pixels::Path(path)) }
+        if path.is_empty() { Err(Error::format(format!("row {row} has no path"))) } else { Ok(PixelSource::Path(path)) }
     }
 
     fn label(&self, row: usize) -> Result<Option<String>> {
@@ -158,7 +158,7 @@ impl Rows for Manifest {
         })
     }
 
-    fn prepare(&self, filter: &Filter) -> Result<Prepared> {
+    fn prepare(&self, filter: &Filter) -> Result<PreparedFilter> {
         Ok((filter.clone(), std::iter::once(0..self.rows).collect()))
     }
 
@@ -172,14 +172,14 @@ impl Rows for Manifest {
 }
 
 /// The images below a folder, in the order of their paths; sub-folders are labels.
-pub struct Folder {
+pub struct ImageFolder {
     root: PathBuf,
     /// The address where it lies in a bucket.
     address: Option<String>,
     files: Vec<PathBuf>,
 }
 
-impl Folder {
+impl ImageFolder {
     /// Looks for the images.
     ///
     /// # Errors
@@ -191,7 +191,7 @@ impl Folder {
         let root = Path::new(root);
         let all = walk(root)?.into_iter().filter(|p| is_image(p));
         let files = all.map(|p| p.strip_prefix(root).map(Path::to_path_buf).unwrap_or(p)).collect();
-        Ok(Folder { root: root.to_path_buf(), address: None, files })
+        Ok(ImageFolder { root: root.to_path_buf(), address: None, files })
     }
 
     #[cfg(feature = "cloud")]
@@ -199,7 +199,7 @@ impl Folder {
         let root = root.trim_end_matches('/');
         let inside = |uri: String| uri.strip_prefix(root).map(|rest| PathBuf::from(rest.trim_start_matches('/')));
         let files = super::cloud::below(root, true)?.into_iter().filter_map(inside).filter(|p| is_image(p)).collect();
-        Ok(Folder { root: PathBuf::new(), address: Some(root.to_string()), files })
+        Ok(ImageFolder { root: PathBuf::new(), address: Some(root.to_string()), files })
     }
 
     #[cfg(not(feature = "cloud"))]
@@ -208,16 +208,16 @@ impl Folder {
     }
 }
 
-impl Rows for Folder {
+impl Rows for ImageFolder {
     fn len(&self) -> usize {
         self.files.len()
     }
 
-    fn pixels(&self, row: usize) -> Result<Pixels> {
+    fn pixels(&self, row: usize) -> Result<PixelSource> {
         let file = self.files.get(row).ok_or_else(|| Error::not_found(format!("no row {row}")))?;
         Ok(match &self.address {
-            Some(address) => Pixels::Path(format!("{address}/{}", file.to_string_lossy())),
-            None => Pixels::File(self.root.join(file)),
+            Some(address) => PixelSource::Path(format!("{address}/{}", file.to_string_lossy())),
+            None => PixelSource::File(self.root.join(file)),
         })
     }
 
@@ -231,7 +231,7 @@ impl Rows for Folder {
     fn attribute(&self, _: usize, _: &str) -> Result<Option<Attribute>> {
         Ok(None)
     }
-    fn prepare(&self, filter: &Filter) -> Result<Prepared> {
+    fn prepare(&self, filter: &Filter) -> Result<PreparedFilter> {
         Err(Error::unsupported(format!("a folder of images has no columns; the filter is {filter}"))
             .hint("filter the data set: load_table(..).filter(|image| image.label == \"cat\")"))
     }

@@ -28,7 +28,7 @@ use crate::error::{Context, Error, Result};
 use crate::limits::IMAGE_FILE;
 use filter::Filter;
 use index::{Index, Shard};
-use rows::{ColumnChoice, Pixels, Rows};
+use rows::{ColumnChoice, PixelSource, Rows};
 use selected::Selected;
 use serde_json::{Value, json};
 use sources::Format;
@@ -173,7 +173,7 @@ fn open(uri: &str, format: Format, columns: &ColumnChoice) -> Result<Arc<dyn Row
         Format::Parquet => Arc::new(parquet::Parquet::open(ByteSource::open(uri)?, columns)?),
         Format::Csv => Arc::new(manifest::Manifest::open(ByteSource::open(uri)?, columns)?),
         Format::Tar => Arc::new(archive::Archive::open(ByteSource::open(uri)?, columns)?),
-        Format::Folder => Arc::new(manifest::Folder::open(uri)?),
+        Format::Folder => Arc::new(manifest::ImageFolder::open(uri)?),
     };
     match &columns.filter {
         Some(filter) => Ok(Arc::new(Selected::of(rows, filter)?)),
@@ -241,11 +241,11 @@ impl Rowed {
             rows.attribute(row, name).context(|| format!("its attribute `{name}`"))?;
         }
         match rows.pixels(row)? {
-            Pixels::Bytes(bytes) => Image::decode(&bytes).context(|| format!("row {}", rows.number(row))),
-            Pixels::File(path) => Image::open(path),
-            Pixels::Path(path) if is_address(&path) => fetched(&path),
+            PixelSource::Bytes(bytes) => Image::decode(&bytes).context(|| format!("row {}", rows.number(row))),
+            PixelSource::File(path) => Image::open(path),
+            PixelSource::Path(path) if is_address(&path) => fetched(&path),
             // Relative to the file that names it.
-            Pixels::Path(path) => {
+            PixelSource::Path(path) => {
                 let i = self.shards.partition_point(|s| s.first_image <= image).saturating_sub(1);
                 let uri = self.shards.get(i).map_or("", |s| s.uri.as_str());
                 match uri.rfind('/').filter(|_| is_address(uri)) {

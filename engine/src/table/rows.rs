@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the pixels of a row are.
-pub enum Pixels {
+pub enum PixelSource {
     /// The bytes of an image file, from the table itself.
     Bytes(Bytes),
     /// In a file: a path as the table gives it, relative to the table's own file, or an address.
@@ -28,7 +28,7 @@ pub trait Rows: Send + Sync {
     ///
     /// # Errors
     /// Where it cannot be read, or the row has none.
-    fn pixels(&self, row: usize) -> Result<Pixels>;
+    fn pixels(&self, row: usize) -> Result<PixelSource>;
 
     /// The label of a row, if it has one.
     ///
@@ -52,7 +52,7 @@ pub trait Rows: Send + Sync {
     ///
     /// # Errors
     /// Where a column of it is not there, or holds what no filter compares.
-    fn prepare(&self, filter: &Filter) -> Result<Prepared>;
+    fn prepare(&self, filter: &Filter) -> Result<PreparedFilter>;
 
     /// The value of a row in a column of the filter.
     ///
@@ -62,7 +62,7 @@ pub trait Rows: Send + Sync {
 }
 
 /// A filter in the terms of some rows, and the ranges of rows that may fulfil it.
-pub type Prepared = (Filter, Vec<Range<usize>>);
+pub type PreparedFilter = (Filter, Vec<Range<usize>>);
 
 /// Which columns are read, and of which rows.
 #[derive(Clone, Debug, Default)]
@@ -97,15 +97,15 @@ impl ColumnChoice {
 }
 
 /// Blocks of rows that were read last, newest first.
-pub struct Blocks<T>(Mutex<VecDeque<(usize, Arc<Vec<T>>)>>);
+pub struct RecentBlocks<T>(Mutex<VecDeque<(usize, Arc<Vec<T>>)>>);
 
 /// Blocks kept.
 const KEPT_BLOCKS: usize = 8;
 
-impl<T> Blocks<T> {
+impl<T> RecentBlocks<T> {
     /// No blocks yet.
     pub fn new() -> Self {
-        Blocks(Mutex::default())
+        RecentBlocks(Mutex::default())
     }
 
     /// The block of that number, read now where it is not kept. One thread reads at a time.

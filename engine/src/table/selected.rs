@@ -1,7 +1,7 @@
 //! The rows of a file that fulfil a filter, counted from 0 as if the others were not there. Only their positions are held, as runs.
 
 use super::filter::{Filter, FilterValue};
-use super::rows::{Pixels, Prepared, Rows};
+use super::rows::{PixelSource, PreparedFilter, Rows};
 use crate::data::Attribute;
 use crate::error::{Context, Error, Result};
 use crate::signal::go_on;
@@ -55,7 +55,7 @@ impl Rows for Selected {
         self.count
     }
 
-    fn pixels(&self, row: usize) -> Result<Pixels> {
+    fn pixels(&self, row: usize) -> Result<PixelSource> {
         self.rows.pixels(self.at(row)?)
     }
 
@@ -71,7 +71,7 @@ impl Rows for Selected {
         self.at(row).unwrap_or(row)
     }
 
-    fn prepare(&self, filter: &Filter) -> Result<Prepared> {
+    fn prepare(&self, filter: &Filter) -> Result<PreparedFilter> {
         Ok((filter.clone(), std::iter::once(0..self.count).collect()))
     }
 

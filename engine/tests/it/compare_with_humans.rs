@@ -6,14 +6,14 @@ use crate::reference;
 use convscope_engine::data::{Dataset, load_images};
 use convscope_engine::humans::classes::ClassList;
 use convscope_engine::humans::taxonomy::KINDS;
-use convscope_engine::humans::trials::{Columns, Labels};
+use convscope_engine::humans::trials::{Columns, TrialSource};
 use convscope_engine::humans::{Answer, Log, LogEntry, Tag};
 use convscope_engine::inspect::Evaluate as _;
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
 use convscope_engine::params::{Params, Value};
 use convscope_engine::probe::Probe;
-use convscope_engine::probes::people::compare_with_humans::{CompareWithHumans, Counts};
+use convscope_engine::probes::people::compare_with_humans::{ChoiceCounts, CompareWithHumans};
 use convscope_engine::probes::people::shape_bias::ShapeBias;
 use convscope_engine::shapes::net;
 use convscope_engine::shapes::{Shapes, shapes};
@@ -132,7 +132,7 @@ fn the_blog_s_numbers_follow_from_its_counts() {
             }
         }
     }
-    let mut probe = CompareWithHumans::new().labels(Labels::File(path)).gallery(0usize);
+    let mut probe = CompareWithHumans::new().labels(TrialSource::File(path)).gallery(0usize);
     probe.set("machines", &Value::List(vec![Value::Text("GoogLeNet".into())])).unwrap();
     let found = probe.run(&Subject::Model(embedded()), &Input::Data(data), &Job::new()).unwrap();
 
@@ -168,7 +168,7 @@ fn the_blog_s_numbers_follow_from_its_counts() {
 }
 
 /// Rows of a script.
-fn rows(all: &[(&str, usize, &[&str])]) -> Labels {
+fn rows(all: &[(&str, usize, &[&str])]) -> TrialSource {
     let row = |(who, i, guesses): &(&str, usize, &[&str])| -> BTreeMap<String, Value> {
         let text = |t: &str| Value::Text(t.to_string());
         [
@@ -178,7 +178,7 @@ fn rows(all: &[(&str, usize, &[&str])]) -> Labels {
         ]
         .into()
     };
-    Labels::Rows(all.iter().map(row).collect())
+    TrialSource::Rows(all.iter().map(row).collect())
 }
 
 #[test]
@@ -186,8 +186,9 @@ fn soft_labels_are_compared_by_cross_entropy_and_uncertainty() {
     let (net, data) = (embedded(), shapes(&Shapes::new().n(12usize).seed(11u64)).unwrap());
     let labels: Vec<(&str, usize, &[&str])> = (0..12).map(|i| ("ann", i, &["star"][..])).collect();
     let counts: Vec<f64> = (0..12 * 10).map(|k| ((k * 7919) % 13) as f64).collect();
-    let probe =
-        CompareWithHumans::new().labels(rows(&labels)).soft(Counts::Tensor(tensor(counts.clone(), &[12, 10]).unwrap()));
+    let probe = CompareWithHumans::new()
+        .labels(rows(&labels))
+        .soft(ChoiceCounts::Tensor(tensor(counts.clone(), &[12, 10]).unwrap()));
     let found = probe.run(&Subject::Model(net.clone()), &Input::Data(data.clone()), &Job::new()).unwrap();
     let (p, told) = net.probabilities_of(&data, &Job::new()).unwrap();
     assert!(told.broken.is_empty());
@@ -202,21 +203,21 @@ fn soft_labels_are_compared_by_cross_entropy_and_uncertainty() {
     assert!((numbers(&found, "cross_entropy")[0] - want).abs() < 1e-9);
     let wrong = CompareWithHumans::new()
         .labels(rows(&labels))
-        .soft(Counts::Tensor(tensor(vec![1.0f64; 20], &[2, 10]).unwrap()));
+        .soft(ChoiceCounts::Tensor(tensor(vec![1.0f64; 20], &[2, 10]).unwrap()));
     assert!(wrong.run(&Subject::Model(net), &Input::Data(data), &Job::new()).unwrap_err().message.contains("[2, 10]"));
 }
 
 #[test]
 fn what_does_not_fit_is_said() {
     let (net, data) = (Subject::Model(embedded()), shapes(&Shapes::new().n(12usize).seed(11u64)).unwrap());
-    let ask = |labels: Labels| {
+    let ask = |labels: TrialSource| {
         let e = CompareWithHumans::new().labels(labels).run(&net, &Input::Data(data.clone()), &Job::new()).unwrap_err();
         format!("{} / {}", e.message, e.hint.unwrap_or_default())
     };
-    assert!(ask(Labels::None).contains("convscope label"));
+    assert!(ask(TrialSource::None).contains("convscope label"));
     assert!(ask(rows(&[("ann", 3, &["unicorn"])])).contains("an answer of ann to `shapes/3`: no class `unicorn`"));
     assert!(ask(rows(&[("ann", 99, &["star"])])).contains("none of the 1 answers is about an image of `shapes`"));
-    assert!(ask(Labels::File("no/such.jsonl".into())).contains("no such file"));
+    assert!(ask(TrialSource::File("no/such.jsonl".into())).contains("no such file"));
     let e = ShapeBias::new().run(&net, &Input::Data(Dataset::new("none", Vec::new())), &Job::new()).unwrap_err();
     assert!(e.message.contains("no image of `none` has a shape and another texture"), "{e}");
 }
@@ -234,7 +235,7 @@ fn people_decide_by_shape_and_squeezenet_by_texture() {
     let net = load_model(file.to_str().unwrap(), &options, Path::new(""), &|_| {}).unwrap();
     let data = load_images(at("images")).unwrap();
     let probe = ShapeBias::new()
-        .labels(Labels::File(at("human_trials.csv")))
+        .labels(TrialSource::File(at("human_trials.csv")))
         .classes(ClassList::File(at("categories.json")))
         .columns(Columns::default());
     let found = probe.run(&Subject::Model(net), &Input::Data(data), &Job::new()).unwrap();

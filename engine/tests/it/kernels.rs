@@ -161,7 +161,7 @@ fn convolutions_pooled_by_bands() {
                 let window = Window::square(size, step, border);
                 let output = window.output(g.output, ceil).unwrap();
                 let pool = Pool { window, ceil, count_padding: false };
-                let over = pool::Geometry { input: g.output, output, pool };
+                let over = pool::PoolGeometry { input: g.output, output, pool };
                 let wanted = pool::max(&over, &whole);
                 let ours = ConvMaxPool { prepacked: &packed, conv: g, pool: over }.run(g.batch, &x, clamp);
                 assert_eq!(ours, wanted, "{g:?} {pool:?} {clamp:?}");
@@ -203,7 +203,7 @@ fn linear_maps_and_their_gradients() {
 fn the_first_of_equal_maxima_wins_and_a_nan_wins_over_all() {
     let window = Window { kernel: [3, 3], stride: [2, 2], dilation: [1, 1], padding: Padding::default() };
     let pool = Pool { window, ceil: false, count_padding: false };
-    let g = pool::Geometry { input: [3, 19], output: [1, 9], pool };
+    let g = pool::PoolGeometry { input: [3, 19], output: [1, 9], pool };
     let flow = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
     // Window 1 covers columns 2 to 4 of the three rows of 19.
     for (places, winner) in [(vec![4, 21, 40], 4), (vec![21, 22, 40], 21), (vec![40, 39], 40), (vec![], 2)] {

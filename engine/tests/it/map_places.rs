@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::onnx_bytes::{Graph, node, read};
-use convscope_engine::graph::field::Field;
+use convscope_engine::graph::field::ReceptiveField;
 use convscope_engine::inspect::Segment as _;
 use convscope_engine::params::LayerName;
 use convscope_engine::probe::Probe;
@@ -126,7 +126,7 @@ fn the_map_of_a_net_that_crops_or_pads_lies_where_the_net_looks() {
 fn the_receptive_field_behind_a_crop_begins_there() {
     let net = net(|g| valid(cropped(g, "part"), "part", "moved"));
     let part = net.layer("moved").unwrap();
-    let Field::Local { size, stride, start, .. } = net.graph().fields()[part.0] else { panic!("no window") };
+    let ReceptiveField::Local { size, stride, start, .. } = net.graph().fields()[part.0] else { panic!("no window") };
     assert_eq!((size, stride, start), ([3, 3], [1, 1], [1, 1]));
 }
 
@@ -165,7 +165,7 @@ fn the_receptive_field_of_a_turned_map_is_turned() {
     let net = read(graph.file("mean", 17));
     let conv = net.layer("conv").unwrap();
     // A window of one row and three columns slides over three rows of the photo, two at a time.
-    let Field::Local { size, stride, .. } = net.graph().fields()[conv.0] else { panic!("no window") };
+    let ReceptiveField::Local { size, stride, .. } = net.graph().fields()[conv.0] else { panic!("no window") };
     assert_eq!((size, stride), ([3, 1], [2, 1]));
     assert_eq!(net.graph().map_layout(conv).unwrap().shape, [1, 3, SIDE]);
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use convscope_engine::data::{Dataset, Image, Item};
-use convscope_engine::graph::Field;
+use convscope_engine::graph::ReceptiveField;
 use convscope_engine::job::Sink;
 use convscope_engine::pass::Tap;
 use convscope_engine::probe::Probe;
@@ -121,7 +121,7 @@ fn peaks_of_one_image_do_not_overlap_and_crops_are_receptive_fields() {
     let places = array(&found, "places");
     let images = array(&found, "images");
     let Subject::Channel { node, .. } = channel else { panic!() };
-    let Field::Local { size, stride, .. } = model.graph().field(node) else { panic!() };
+    let ReceptiveField::Local { size, stride, .. } = model.graph().field(node) else { panic!() };
     for i in 0..30 {
         for j in 0..i {
             if images[i] == images[j] {
@@ -178,10 +178,10 @@ fn a_broken_image_is_skipped_and_named() {
 
 #[test]
 fn a_field_that_leaves_the_image_is_shown_whole_with_the_padding_pale() {
-    use convscope_engine::graph::Field;
+    use convscope_engine::graph::ReceptiveField;
     use convscope_engine::probes::retrieval::max_activating::FieldWindow;
     let seen = Image::filled(20, 20, [9, 9, 9]).unwrap();
-    let field = Field::Local { size: [8, 8], stride: [4, 4], start: [-4, -4], axes: [Some(1), Some(2)] };
+    let field = ReceptiveField::Local { size: [8, 8], stride: [4, 4], start: [-4, -4], axes: [Some(1), Some(2)] };
     let crop = FieldWindow::of(&field, [0, 5], [20, 20]).crop(&seen).unwrap();
     assert_eq!((crop.width(), crop.height()), (96, 96));
     // Rows 0 to 3 of the window lie above the image, columns from its fifth on to the right of it.
@@ -199,7 +199,8 @@ fn fields_are_framed_on_the_image_and_values_are_shares() {
     let found = ask(&probe, &channel, &data);
     let (values, images, places) = (array(&found, "values"), array(&found, "images"), array(&found, "places"));
     let Part::Pictures(shown) = &found.parts[0] else { panic!() };
-    let Field::Local { size, stride, start, .. } = model.graph().field(model.layer("conv2/relu").unwrap()) else {
+    let ReceptiveField::Local { size, stride, start, .. } = model.graph().field(model.layer("conv2/relu").unwrap())
+    else {
         panic!()
     };
     for (rank, (picture, caption)) in shown.images.iter().enumerate() {

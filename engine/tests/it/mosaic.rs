@@ -6,7 +6,7 @@ use crate::maps_of_data::Files;
 use convscope_engine::data::{Dataset, Image};
 use convscope_engine::job::Sink;
 use convscope_engine::probe::{Probe, ProbeArg};
-use convscope_engine::probes::retrieval::mosaic::{MosaicOf, Places};
+use convscope_engine::probes::retrieval::mosaic::{MosaicLayout, MosaicOf};
 use convscope_engine::random::Stream;
 use convscope_engine::shapes::net::load;
 use convscope_engine::show::Part;
@@ -80,7 +80,7 @@ fn every_cell_is_filled_with_the_nearest() {
 
 #[test]
 fn each_picture_stands_once_or_at_its_own_place() {
-    let found = ask(&probe().places(Places::Once)).unwrap();
+    let found = ask(&probe().places(MosaicLayout::Once)).unwrap();
     let mut cells: Vec<i64> = array(&found, "cells").into_iter().map(|c| c as i64).filter(|c| *c >= 0).collect();
     let (rows, columns) = found.array_named("cells").unwrap().dims2().unwrap();
     let side = 160 / rows.max(columns);
@@ -93,7 +93,7 @@ fn each_picture_stands_once_or_at_its_own_place() {
     cells.sort_unstable();
     assert_eq!(cells, (0..N as i64).collect::<Vec<_>>());
 
-    let found = ask(&probe().places(Places::Exact)).unwrap();
+    let found = ask(&probe().places(MosaicLayout::Exact)).unwrap();
     let image = picture(&found);
     // The middles span 152 x 76 px.
     assert_eq!((image.width(), image.height()), (160, 84));
@@ -208,7 +208,7 @@ fn what_cannot_be_laid_out_is_said() {
     let three: Tensor = tensor(vec![0f64; 6], &[3, 2]).unwrap();
     assert!(said(probe().points(Some(three))).contains("option `points` is [3, 2]; the 23 images need [23, 2]"));
     assert!(said(probe().size(16usize).cell(50usize)).contains("do not fit"));
-    assert!(said(probe().places(Places::Exact).seams(true)).contains("no seams"));
+    assert!(said(probe().places(MosaicLayout::Exact).seams(true)).contains("no seams"));
     assert!(said(probe().data(None)).contains("needs their images"));
     assert!(ask(&probe().points(Some(tensor(vec![f64::NAN; 2 * N], &[N, 2]).unwrap()))).is_err());
     let mut job = Job::new();

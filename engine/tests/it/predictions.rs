@@ -4,7 +4,7 @@
 use crate::builders::array;
 use convscope_engine::data::{Dataset, Item};
 use convscope_engine::humans::classes::ClassList;
-use convscope_engine::humans::trials::Labels;
+use convscope_engine::humans::trials::TrialSource;
 use convscope_engine::inspect::{Evaluate as _, EvaluatePredictions as _};
 use convscope_engine::params::Value;
 use convscope_engine::predictions::Predictions;
@@ -80,7 +80,7 @@ fn a_file_of_a_net_s_predictions_says_what_the_net_says() {
         let apart = array(&a, name).iter().zip(array(&b, name)).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
         assert!(apart < 1e-6, "{name}: {apart}");
     }
-    let labels = Labels::Rows(vec![row("shapes/3", "star"), row("shapes/8", "ring")]);
+    let labels = TrialSource::Rows(vec![row("shapes/3", "star"), row("shapes/8", "ring")]);
     let people = CompareWithHumans::new().labels(labels).gallery(0usize);
     let classes: Vec<String> = load().unwrap().card().classes.iter().map(|c| c.name.clone()).collect();
     let people = people.classes(ClassList::Names(classes));

@@ -267,17 +267,17 @@ fn receptive_fields_are_where_gradients_reach() {
                 _ if let Some(f) = volumes[id.0] => {
                     (f.size.to_vec(), (0..3).map(|a| f.start[a] + (unit[a] * f.stride[a]) as isize).collect())
                 }
-                convscope_engine::graph::Field::Local { size, stride, start, axes: [None, _] } => {
+                convscope_engine::graph::ReceptiveField::Local { size, stride, start, axes: [None, _] } => {
                     (vec![size[1]], vec![start[1] + (unit[0] * stride[1]) as isize])
                 }
                 // A plane of one row.
-                convscope_engine::graph::Field::Local { size, stride, start, axes: [Some(_), Some(_)] }
+                convscope_engine::graph::ReceptiveField::Local { size, stride, start, axes: [Some(_), Some(_)] }
                     if node.shape[1] == 1 =>
                 {
                     (vec![size[1]], vec![start[1] + (unit[1] * stride[1]) as isize])
                 }
                 // A step on the way to a layer, of which nothing is said.
-                convscope_engine::graph::Field::Whole => continue,
+                convscope_engine::graph::ReceptiveField::Whole => continue,
                 ref other => panic!("{name}: {} has {other:?}", node.name),
             };
             checked += 1;

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::builders::{array, column, table};
-use convscope_engine::data::join::About;
+use convscope_engine::data::join::JoinTarget;
 use convscope_engine::data::{Dataset, Item};
-use convscope_engine::humans::trials::Labels;
+use convscope_engine::humans::trials::TrialSource;
 use convscope_engine::inspect::Evaluate as _;
 use convscope_engine::params::{Params as _, Value};
 use convscope_engine::predictions::Predictions;
@@ -59,7 +59,7 @@ fn with_classes(data: &Dataset, text: &str) -> Dataset {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("classes.csv");
     std::fs::write(&path, text).unwrap();
-    data.joined(About::Classes, &path).unwrap()
+    data.joined(JoinTarget::Classes, &path).unwrap()
 }
 
 #[test]
@@ -205,9 +205,10 @@ fn people_together_are_right_where_any_of_them_is() {
     let said = [("ann", [(1, true), (2, true), (3, false), (4, true), (5, false)].to_vec())];
     let said = said.into_iter().chain([("bob", [(1, false), (2, true), (3, true), (5, false)].to_vec())]);
     let rows: Vec<_> = said.flat_map(|(who, all)| all.into_iter().map(move |(i, right)| (who, i, right))).collect();
-    let labels =
-        |rows: &[(&str, usize, bool)]| Labels::Rows(rows.iter().map(|(who, i, right)| row(who, *i, *right)).collect());
-    let ask = |labels: Labels| {
+    let labels = |rows: &[(&str, usize, bool)]| {
+        TrialSource::Rows(rows.iter().map(|(who, i, right)| row(who, *i, *right)).collect())
+    };
+    let ask = |labels: TrialSource| {
         let probe = CompareWithHumans::new().labels(labels).gallery(0usize);
         probe.run(&Subject::Model(load().unwrap()), &Input::Data(data.clone()), &Job::new()).unwrap()
     };

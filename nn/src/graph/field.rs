@@ -5,7 +5,7 @@ use super::op::{Op, Window};
 
 /// The receptive field of the units of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Field {
+pub enum ReceptiveField {
     /// A window: unit (y, x) depends on `size[0]` input rows from `start[0] + y * stride[0]` on; columns likewise. Rows outside the
     /// input lie in the padding.
     Local {
@@ -24,10 +24,10 @@ pub enum Field {
     Nothing,
 }
 
-impl Field {
+impl ReceptiveField {
     /// The window of unit (y, x), clipped to an input of `h` x `w`: top, left, bottom, right; the last two are exclusive.
     pub fn window(&self, y: usize, x: usize, [h, w]: [usize; 2]) -> [usize; 4] {
-        let Field::Local { size, stride, start, .. } = *self else { return [0, 0, h, w] };
+        let ReceptiveField::Local { size, stride, start, .. } = *self else { return [0, 0, h, w] };
         let axis = |a: usize, i: usize, n: usize| {
             let from = start[a] + (i * stride[a]) as isize;
             (from.clamp(0, n as isize) as usize, (from + size[a] as isize).clamp(0, n as isize) as usize)
@@ -38,15 +38,15 @@ impl Field {
 
     /// The centre of the window of unit (y, x), in input pixels (the middle of pixel 0 is 0.5).
     pub fn centre(&self, y: usize, x: usize, [h, w]: [usize; 2]) -> [f64; 2] {
-        let Field::Local { size, stride, start, .. } = *self else { return [h as f64 / 2.0, w as f64 / 2.0] };
+        let ReceptiveField::Local { size, stride, start, .. } = *self else { return [h as f64 / 2.0, w as f64 / 2.0] };
         [0, 1].map(|a| start[a] as f64 + ([y, x][a] * stride[a]) as f64 + size[a] as f64 / 2.0)
     }
 }
 
 impl Graph {
     /// The receptive field of every node.
-    pub fn fields(&self) -> Vec<Field> {
-        let mut fields: Vec<Field> = Vec::with_capacity(self.nodes().len());
+    pub fn fields(&self) -> Vec<ReceptiveField> {
+        let mut fields: Vec<ReceptiveField> = Vec::with_capacity(self.nodes().len());
         for id in self.ids() {
             let field = self.field_at(id, &fields);
             fields.push(field);
@@ -55,19 +55,19 @@ impl Graph {
     }
 
     /// The receptive field of one node.
-    pub fn field(&self, id: NodeId) -> Field {
+    pub fn field(&self, id: NodeId) -> ReceptiveField {
         self.fields()[id.0]
     }
 
-    /// Whether the receptive field of each node is taken to be whole ([`Field::Whole`]) only because the net enlarges, rearranges or joins
-    /// maps in a way that is not followed.
+    /// Whether the receptive field of each node is taken to be whole ([`ReceptiveField::Whole`]) only because the net enlarges,
+    /// rearranges or joins maps in a way that is not followed.
     pub fn unfollowed_fields(&self) -> Vec<bool> {
         let fields = self.fields();
         let is_list = |id: NodeId| self.node(id).shape.iter().filter(|n| **n > 1).count() <= 1;
         let mut all = Vec::with_capacity(fields.len());
         for id in self.ids() {
             let node = self.node(id);
-            let is_local = |k: &NodeId| matches!(fields[k.0], Field::Local { .. });
+            let is_local = |k: &NodeId| matches!(fields[k.0], ReceptiveField::Local { .. });
             // A value that sees everything, or one of all places, leaves nothing open.
             let op = &node.op;
             let mixes = if matches!(op, Op::Linear { .. }) {
@@ -80,31 +80,31 @@ impl Graph {
                 matches!(op, Op::MatMul | Op::GroupNorm { .. })
             };
             let is_open = |k: &NodeId| all.get(k.0) == Some(&true);
-            let sees_all = node.inputs.iter().any(|k| fields[k.0] == Field::Whole && !is_open(k));
+            let sees_all = node.inputs.iter().any(|k| fields[k.0] == ReceptiveField::Whole && !is_open(k));
             let is_lost = node.inputs.iter().any(|k| is_local(k) || is_open(k));
-            all.push(fields[id.0] == Field::Whole && !mixes && !sees_all && is_lost);
+            all.push(fields[id.0] == ReceptiveField::Whole && !mixes && !sees_all && is_lost);
         }
         all
     }
 
-    fn field_at(&self, id: NodeId, known: &[Field]) -> Field {
+    fn field_at(&self, id: NodeId, known: &[ReceptiveField]) -> ReceptiveField {
         let node = self.node(id);
         let before = node.inputs.iter().map(|i| known[i.0]).reduce(union);
         match (&node.op, before) {
             // What is seen of the input that the net is asked with.
-            (Op::Input, _) if id != self.input => Field::Nothing,
+            (Op::Input, _) if id != self.input => ReceptiveField::Nothing,
             (Op::Input, _) if node.shape.len() == 3 => {
-                Field::Local { size: [1, 1], stride: [1, 1], start: [0, 0], axes: [Some(1), Some(2)] }
+                ReceptiveField::Local { size: [1, 1], stride: [1, 1], start: [0, 0], axes: [Some(1), Some(2)] }
             }
             (Op::Input, _) if matches!(node.shape.len(), 1 | 2) => {
                 let last = node.shape.len() - 1;
-                Field::Local { size: [1, 1], stride: [1, 1], start: [0, 0], axes: [None, Some(last)] }
+                ReceptiveField::Local { size: [1, 1], stride: [1, 1], start: [0, 0], axes: [None, Some(last)] }
             }
-            (Op::Input, _) => Field::Whole,
-            (Op::Constant(_), _) | (_, None) | (_, Some(Field::Nothing)) => Field::Nothing,
-            (_, Some(Field::Whole)) => Field::Whole,
-            (op, Some(Field::Local { size, stride, start, axes })) => {
-                let local = |size, stride, start, axes| Field::Local { size, stride, start, axes };
+            (Op::Input, _) => ReceptiveField::Whole,
+            (Op::Constant(_), _) | (_, None) | (_, Some(ReceptiveField::Nothing)) => ReceptiveField::Nothing,
+            (_, Some(ReceptiveField::Whole)) => ReceptiveField::Whole,
+            (op, Some(ReceptiveField::Local { size, stride, start, axes })) => {
+                let local = |size, stride, start, axes| ReceptiveField::Local { size, stride, start, axes };
                 match op {
                     Op::Conv2d(c) => slide(c.window, size, stride, start, axes),
                     Op::MaxPool(p) | Op::AvgPool(p) => slide(p.window, size, stride, start, axes),
@@ -144,7 +144,7 @@ impl Graph {
                         local(size, stride, [shift(0), shift(1)], axes)
                     }
                     Op::Reshape(to) => reshaped(axes, &self.node(node.inputs[0]).shape, to)
-                        .map_or(Field::Whole, |axes| local(size, stride, start, axes)),
+                        .map_or(ReceptiveField::Whole, |axes| local(size, stride, start, axes)),
                     Op::Input
                     | Op::Constant(_)
                     | Op::ConvTranspose2d(..)
@@ -158,7 +158,7 @@ impl Graph {
                     | Op::Select { .. }
                     | Op::Order { .. }
                     | Op::Pick { .. }
-                    | Op::Resize { .. } => Field::Whole,
+                    | Op::Resize { .. } => ReceptiveField::Whole,
                 }
             }
         }
@@ -188,11 +188,17 @@ fn reshaped(axes: [Option<usize>; 2], from: &[usize], to: &[usize]) -> Option<[O
 }
 
 /// The receptive field after a sliding window; where a net has exchanged rows and columns, the window's rows slide over columns.
-fn slide(w: Window, size: [usize; 2], stride: [usize; 2], start: [isize; 2], axes: [Option<usize>; 2]) -> Field {
+fn slide(
+    w: Window,
+    size: [usize; 2],
+    stride: [usize; 2],
+    start: [isize; 2],
+    axes: [Option<usize>; 2],
+) -> ReceptiveField {
     let turned = matches!(axes, [Some(rows), Some(columns)] if rows > columns);
     let over = |of_window: [usize; 2]| if turned { [of_window[1], of_window[0]] } else { of_window };
     let (span, step, before) = (over(w.span()), over(w.stride), over([w.padding.top, w.padding.left]));
-    Field::Local {
+    ReceptiveField::Local {
         size: [0, 1].map(|a| size[a] + (span[a] - 1) * stride[a]),
         start: [0, 1].map(|a| start[a] - (before[a] * stride[a]) as isize),
         stride: [0, 1].map(|a| stride[a] * step[a]),
@@ -201,17 +207,17 @@ fn slide(w: Window, size: [usize; 2], stride: [usize; 2], start: [isize; 2], axe
 }
 
 /// The smallest field that contains both.
-fn union(a: Field, b: Field) -> Field {
+fn union(a: ReceptiveField, b: ReceptiveField) -> ReceptiveField {
     match (a, b) {
-        (Field::Nothing, other) | (other, Field::Nothing) => other,
+        (ReceptiveField::Nothing, other) | (other, ReceptiveField::Nothing) => other,
         (
-            Field::Local { size: s, stride: t, start: u, axes },
-            Field::Local { size: s2, stride: t2, start: u2, axes: axes2 },
+            ReceptiveField::Local { size: s, stride: t, start: u, axes },
+            ReceptiveField::Local { size: s2, stride: t2, start: u2, axes: axes2 },
         ) if t == t2 && axes == axes2 => {
             let start = [0, 1].map(|i| u[i].min(u2[i]));
             let size = [0, 1].map(|i| ((u[i] + s[i] as isize).max(u2[i] + s2[i] as isize) - start[i]) as usize);
-            Field::Local { size, stride: t, start, axes }
+            ReceptiveField::Local { size, stride: t, start, axes }
         }
-        _ => Field::Whole,
+        _ => ReceptiveField::Whole,
     }
 }

@@ -31,7 +31,7 @@ pub use builder::Builder;
 pub use class::OpClass;
 pub use cover::MapPlace;
 pub use dag::{Graph, Node, NodeId, Shape};
-pub use field::Field;
+pub use field::ReceptiveField;
 pub use line::Piece;
 pub use op::{Op, ParamId};
 pub use volume_field::{VolumeField, VolumeWindow};

@@ -18,7 +18,7 @@ const MAX_ENTRIES: usize = 1 << 20;
 const MAX_PRODUCTS: usize = 1 << 24;
 
 /// What a clip may cut off for the sake of a logarithm.
-const CUT: f64 = 1e-4;
+const MOST_CUT: f64 = 1e-4;
 
 /// The linear end of a graph: the nodes before it are softmaxes, and nodes whose bounds are known.
 pub(super) struct Tail<'a> {
@@ -201,7 +201,7 @@ impl<'a> Tail<'a> {
             Op::Activation(Activation::Clip { low, high }) => self
                 .graph
                 .range(node.inputs[0], self.weights)
-                .is_some_and(|r| r.squashed && *low <= r.low + CUT && *high >= r.high - CUT),
+                .is_some_and(|r| r.squashed && *low <= r.low + MOST_CUT && *high >= r.high - MOST_CUT),
             Op::Activation(f) => *f == Activation::Neg,
             Op::Binary(Binary::Add | Binary::Sub) => true,
             Op::Binary(Binary::Mul) => node.inputs.iter().any(|id| self.is_constant(*id)),

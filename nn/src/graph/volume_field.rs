@@ -31,7 +31,7 @@ pub struct VolumeField {
     pub start: [isize; 3],
 }
 
-/// What a node's units depend on, as [`super::field::Field`] over volumes.
+/// What a node's units depend on, as [`super::field::ReceptiveField`] over volumes.
 #[derive(Clone, Copy)]
 enum KnownField {
     Nothing,

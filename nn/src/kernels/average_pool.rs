@@ -5,7 +5,7 @@
 //! as the plain loops form it in f64 and where windows are large.
 
 use super::conv::padded_plane::PaddedPlane;
-use super::pool::{Geometry, for_each_output, planes_with};
+use super::pool::{PoolGeometry, for_each_output, planes_with};
 use crate::simd::{MAX_LANES, arch};
 use crate::tensor::Real;
 use pulp::{Simd, WithSimd};
@@ -18,7 +18,7 @@ const MAX_TAPS: usize = 64;
 struct Divisors([Vec<usize>; 2]);
 
 impl Divisors {
-    fn new(g: &Geometry) -> Self {
+    fn new(g: &PoolGeometry) -> Self {
         let w = g.pool.window;
         let counts = |a: usize, before: usize, after: usize| {
             // Padding counts; what a ceil-mode window covers beyond the padding does not.
@@ -43,7 +43,7 @@ impl Divisors {
 }
 
 /// The average of each window.
-pub fn average<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
+pub fn average<T: Real>(g: &PoolGeometry, x: &[T]) -> Vec<T> {
     let divisors = Divisors::new(g);
     if let Some(singles) = T::singles(x).filter(|_| g.taps().count() <= MAX_TAPS) {
         let padded = g.padded_plane();
@@ -67,7 +67,7 @@ pub fn average<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
 }
 
 /// The averages over a plane, the first of whose windows is number `first` of those of the divisors.
-fn plain_average<T: Real>(g: &Geometry, divisors: &Divisors, first: [usize; 2], x: &[T], y: &mut [T]) {
+fn plain_average<T: Real>(g: &PoolGeometry, divisors: &Divisors, first: [usize; 2], x: &[T], y: &mut [T]) {
     for_each_output(g, |o, oy, ox| {
         let mut sum = T::zero();
         for i in g.span(0, oy).taps() {
@@ -80,7 +80,7 @@ fn plain_average<T: Real>(g: &Geometry, divisors: &Divisors, first: [usize; 2], 
 /// [`average`] for windows of outputs, each of `size`, at `starts`. `x` holds the inputs of each window, of size `read`, zero in
 /// the padding.
 pub fn average_windows<T: Real>(
-    g: &Geometry,
+    g: &PoolGeometry,
     starts: &[[usize; 2]],
     size: [usize; 2],
     read: [usize; 2],
@@ -98,7 +98,7 @@ pub fn average_windows<T: Real>(
 }
 
 /// The gradient of [`average`] for its input, given `dy`, the gradient of its output.
-pub fn average_gradient<T: Real>(g: &Geometry, dy: &[T]) -> Vec<T> {
+pub fn average_gradient<T: Real>(g: &PoolGeometry, dy: &[T]) -> Vec<T> {
     let (w, divisors, (source, pixels)) = (g.pool.window, Divisors::new(g), g.sizes());
     let overlaps = (0..2).any(|a| w.kernel[a] > w.stride[a]);
     if let Some(singles) = T::singles(dy).filter(|_| overlaps && g.taps().count() <= MAX_TAPS) {
@@ -121,7 +121,7 @@ pub fn average_gradient<T: Real>(g: &Geometry, dy: &[T]) -> Vec<T> {
 
 /// As [`average_gradient`]: every input sums the shares of the windows that contain it, in order. The shares lie as far apart as
 /// their windows, with zeros between them.
-fn overlapping_gradient(g: &Geometry, divisors: &[f32], dy: &[f32]) -> Vec<f32> {
+fn overlapping_gradient(g: &PoolGeometry, divisors: &[f32], dy: &[f32]) -> Vec<f32> {
     let (stride, across) = (g.pool.window.stride, g.output[1].max(1));
     // The later a tap, the earlier the window that reads a given input by it.
     let mut taps: Vec<[isize; 2]> = g.taps().map(|t| t.map(|at| -at)).collect();
@@ -201,7 +201,7 @@ mod tests {
     use crate::random::Stream;
 
     /// The inputs of window (oy, ox) and what its average divides by, by the definition.
-    fn window(g: &Geometry, oy: usize, ox: usize) -> (Vec<usize>, usize) {
+    fn window(g: &PoolGeometry, oy: usize, ox: usize) -> (Vec<usize>, usize) {
         let (w, [height, width]) = (g.pool.window, g.input);
         let (mut inputs, mut padded) = (Vec::new(), 0);
         for i in 0..w.kernel[0] {
@@ -218,7 +218,7 @@ mod tests {
         (inputs, count.max(1))
     }
 
-    fn geometries() -> Vec<Geometry> {
+    fn geometries() -> Vec<PoolGeometry> {
         let mut all = Vec::new();
         let same = Padding::same(1);
         let uneven = Padding { top: 2, left: 0, bottom: 1, right: 1 };
@@ -234,7 +234,7 @@ mod tests {
                 for (ceil, count_padding) in [(false, true), (true, false), (true, true)] {
                     let window = Window { kernel, stride, dilation, padding };
                     let Some(output) = window.output(input, ceil) else { continue };
-                    all.push(Geometry { input, output, pool: Pool { window, ceil, count_padding } });
+                    all.push(PoolGeometry { input, output, pool: Pool { window, ceil, count_padding } });
                 }
             }
         }
@@ -268,7 +268,8 @@ mod tests {
     #[test]
     fn a_nan_stays_in_its_windows() {
         let window = Window::square(3, 1, 1);
-        let g = Geometry { input: [5, 40], output: [5, 40], pool: Pool { window, ceil: false, count_padding: true } };
+        let g =
+            PoolGeometry { input: [5, 40], output: [5, 40], pool: Pool { window, ceil: false, count_padding: true } };
         let mut x = vec![1.0f32; 200];
         x[47] = f32::NAN;
         let y = average(&g, &x);

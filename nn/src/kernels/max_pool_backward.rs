@@ -4,7 +4,7 @@
 use super::conv::epilogue::{Clamp, Combine, Epilogue, EpilogueRow};
 use super::conv::padded_plane::{PaddedPlane, PaddedShape};
 use super::disjoint::{DisjointSlice, vec_filled_by};
-use super::pool::Geometry;
+use super::pool::PoolGeometry;
 use crate::simd::{MAX_LANES, arch};
 use crate::tensor::Real;
 use pulp::{Simd, WithSimd};
@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use std::cell::RefCell;
 
 /// dL/dx of y = [`max`](super::pool::max)(x), given `dy` = dL/dy.
-pub fn max_gradient<T: Real>(g: &Geometry, x: &[T], y: &[T], dy: &[T]) -> Vec<T> {
+pub fn max_gradient<T: Real>(g: &PoolGeometry, x: &[T], y: &[T], dy: &[T]) -> Vec<T> {
     if let (Some(x), Some(y), Some(dy)) = (T::singles(x), T::singles(y), T::singles(dy)) {
         return T::of_singles(max_gradient_fused(g, x, y, dy, Combine::None, Clamp::None));
     }
@@ -26,7 +26,14 @@ pub fn max_gradient<T: Real>(g: &Geometry, x: &[T], y: &[T], dy: &[T]) -> Vec<T>
 
 /// As [`max_gradient`], through an epilogue whose residual is `x`: the gradient of the pool and of the rectifier before it in one
 /// pass.
-pub fn max_gradient_fused(g: &Geometry, x: &[f32], y: &[f32], dy: &[f32], combine: Combine, clamp: Clamp) -> Vec<f32> {
+pub fn max_gradient_fused(
+    g: &PoolGeometry,
+    x: &[f32],
+    y: &[f32],
+    dy: &[f32],
+    combine: Combine,
+    clamp: Clamp,
+) -> Vec<f32> {
     let (source, pixels) = (g.input[0] * g.input[1], g.output[0] * g.output[1]);
     let planes = x.len() / source.max(1);
     assert!(y.len() >= planes * pixels && dy.len() >= planes * pixels, "too few maxima");
@@ -54,7 +61,7 @@ pub fn max_gradient_fused(g: &Geometry, x: &[f32], y: &[f32], dy: &[f32], combin
 }
 
 /// Adds a plane's gradients, each to its window's argmax: the first maximum, or the first NaN.
-fn scalar_plane<T: Real>(g: &Geometry, x: &[T], dy: &[T], dx: &mut [T]) {
+fn scalar_plane<T: Real>(g: &PoolGeometry, x: &[T], dy: &[T], dx: &mut [T]) {
     let mut gradients = dy.iter();
     for oy in 0..g.output[0] {
         for ox in 0..g.output[1] {
@@ -76,7 +83,7 @@ fn scalar_plane<T: Real>(g: &Geometry, x: &[T], dy: &[T], dx: &mut [T]) {
 struct PlaneGradient<'a> {
     padded: &'a PaddedPlane,
     taps: &'a [usize],
-    g: &'a Geometry,
+    g: &'a PoolGeometry,
     x: &'a [f32],
     y: &'a [f32],
     dy: &'a [f32],

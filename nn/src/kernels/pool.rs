@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 /// The sizes of a pool, which runs over any number of planes.
 #[derive(Clone, Copy, Debug)]
-pub struct Geometry {
+pub struct PoolGeometry {
     /// Input height and width.
     pub input: [usize; 2],
     /// Output height and width.
@@ -19,7 +19,7 @@ pub struct Geometry {
     pub pool: Pool,
 }
 
-impl Geometry {
+impl PoolGeometry {
     /// Values of an input plane and of an output plane.
     pub(super) fn sizes(&self) -> (usize, usize) {
         (self.input[0] * self.input[1], self.output[0] * self.output[1])
@@ -29,7 +29,7 @@ impl Geometry {
     pub fn part(&self, input: [usize; 2], output: [usize; 2]) -> Self {
         let mut pool = self.pool;
         pool.window.padding = Padding::default();
-        Geometry { input, output, pool }
+        PoolGeometry { input, output, pool }
     }
 
     /// A padded copy of the plane, as windows read it.
@@ -58,7 +58,7 @@ impl Geometry {
 }
 
 /// The maximum of each window; zero where the window lies wholly in the padding. A NaN wins.
-pub fn max<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
+pub fn max<T: Real>(g: &PoolGeometry, x: &[T]) -> Vec<T> {
     let Some(singles) = T::singles(x) else { return planes_with(g.sizes(), x, || (), |(), x, y| scalar_max(g, x, y)) };
     let w = g.pool.window;
     let across: Vec<_> =
@@ -80,7 +80,7 @@ pub fn max<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
 }
 
 /// The maxima of a plane; a NaN wins.
-fn scalar_max<T: Real>(g: &Geometry, x: &[T], y: &mut [T]) {
+fn scalar_max<T: Real>(g: &PoolGeometry, x: &[T], y: &mut [T]) {
     for_each_output(g, |o, oy, ox| {
         let window = g.span(0, oy).taps().flat_map(|i| g.span(1, ox).taps().map(move |j| x[i * g.input[1] + j]));
         y[o] = window.reduce(first_maximum).unwrap_or_else(T::zero);
@@ -113,7 +113,7 @@ impl Span {
 /// The maxima of a plane: first of each window's columns, then across these. Returns false where a value is not finite:
 /// comparisons alone would lose a NaN.
 struct MaxPlane<'a> {
-    g: &'a Geometry,
+    g: &'a PoolGeometry,
     /// The padded rows of column maxima.
     padded: &'a PaddedPlane,
     taps: &'a [usize],
@@ -204,7 +204,7 @@ pub(super) fn planes_with<T: Real, R>(
 }
 
 /// Calls `f(index, y, x)` for every output position.
-pub(super) fn for_each_output(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
+pub(super) fn for_each_output(g: &PoolGeometry, mut f: impl FnMut(usize, usize, usize)) {
     for oy in 0..g.output[0] {
         (0..g.output[1]).for_each(|ox| f(oy * g.output[1] + ox, oy, ox));
     }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 /// The sizes of a resize of planes, and how it samples.
 #[derive(Clone, Copy, Debug)]
-pub struct Geometry {
+pub struct ResizeGeometry {
     /// Input height and width.
     pub input: [usize; 2],
     /// Output height and width.
@@ -19,7 +19,7 @@ pub struct Geometry {
     pub alignment: Alignment,
 }
 
-impl Geometry {
+impl ResizeGeometry {
     /// For each output position along an axis the two inputs that it interpolates, and the weight of the second.
     pub fn taps(&self, axis: usize) -> Vec<(usize, usize, f64)> {
         let (from, to) = (self.input[axis], self.output[axis]);
@@ -56,7 +56,7 @@ impl Geometry {
 }
 
 /// Resizes every plane of `x`.
-pub fn forward<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
+pub fn forward<T: Real>(g: &ResizeGeometry, x: &[T]) -> Vec<T> {
     let (rows, columns) = (g.taps(0), g.taps(1));
     let (source, pixels) = (g.input[0] * g.input[1], g.output[0] * g.output[1]);
     let mut out = vec![T::zero(); x.len() / source * pixels];
@@ -74,7 +74,7 @@ pub fn forward<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
 }
 
 /// The adjoint of [`forward`].
-pub fn adjoint<T: Real>(g: &Geometry, dy: &[T]) -> Vec<T> {
+pub fn adjoint<T: Real>(g: &ResizeGeometry, dy: &[T]) -> Vec<T> {
     let (rows, columns) = (g.taps(0), g.taps(1));
     let (source, pixels) = (g.input[0] * g.input[1], g.output[0] * g.output[1]);
     let mut dx = vec![T::zero(); dy.len() / pixels * source];

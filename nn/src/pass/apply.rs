@@ -222,15 +222,15 @@ pub(crate) fn sorting_of(op: &Op, dims: &[usize]) -> Result<order::Sorting> {
 }
 
 /// The sizes of a pool of an input of batched shape `dims`.
-pub(crate) fn pool_geometry(p: &Pool, dims: &[usize], shape: &[usize]) -> pool::Geometry {
-    pool::Geometry { input: [dims[2], dims[3]], output: [shape[1], shape[2]], pool: *p }
+pub(crate) fn pool_geometry(p: &Pool, dims: &[usize], shape: &[usize]) -> pool::PoolGeometry {
+    pool::PoolGeometry { input: [dims[2], dims[3]], output: [shape[1], shape[2]], pool: *p }
 }
 
 /// The sizes of a resize of an input of batched shape `dims`.
-pub(crate) fn resize_geometry(op: &Op, dims: &[usize]) -> Result<resize::Geometry> {
+pub(crate) fn resize_geometry(op: &Op, dims: &[usize]) -> Result<resize::ResizeGeometry> {
     let Op::Resize { size, scale, sampling, alignment } = op else { return Err(Error::internal("not a resize")) };
     let input = [dims[2], dims[3]];
-    Ok(resize::Geometry { input, output: *size, scale: *scale, sampling: *sampling, alignment: *alignment })
+    Ok(resize::ResizeGeometry { input, output: *size, scale: *scale, sampling: *sampling, alignment: *alignment })
 }
 
 /// Axes of a sample as axes of the batched tensor.

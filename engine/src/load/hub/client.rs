@@ -43,7 +43,7 @@ impl From<Error> for Failure {
 }
 
 /// The Hub's answer for a file's name.
-pub(super) enum Found {
+pub(super) enum FileLookup {
     /// There is such a file.
     File(Version),
     /// There is none in the commit (where the Hub names it).
@@ -101,7 +101,7 @@ impl Client {
     }
 
     /// The Hub's answer for the file at an address.
-    pub(super) fn look(&self, address: &str) -> Result<Found, Failure> {
+    pub(super) fn look(&self, address: &str) -> Result<FileLookup, Failure> {
         let mut address = address.to_string();
         for _ in 0..=REDIRECTS {
             let answer = self.patiently(|| {
@@ -117,7 +117,7 @@ impl Client {
                 continue;
             }
             if status == StatusCode::NOT_FOUND && !matches!(code(headers), Some("RepoNotFound" | "RevisionNotFound")) {
-                return Ok(Found::Nothing(header(headers, "x-repo-commit").and_then(cache::name)));
+                return Ok(FileLookup::Nothing(header(headers, "x-repo-commit").and_then(cache::name)));
             }
             if !status.is_success() && !status.is_redirection() {
                 return Err(refusal(answer, &address));
@@ -129,7 +129,7 @@ impl Client {
                 return Err(Failure::Answer(format!("{address} does not say which version of the file it is")));
             };
             let sha256 = linked.map(|_| etag.clone()).filter(|e| e.len() == 64 && is_hex(e));
-            return Ok(Found::File(Version { address, commit, etag, sha256 }));
+            return Ok(FileLookup::File(Version { address, commit, etag, sha256 }));
         }
         Err(Failure::Answer(format!("{address} leads from one address to the next")))
     }

@@ -10,16 +10,16 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 /// The files beside a model, opened at their first use.
-pub struct Folder {
+pub struct ExternalData {
     path: PathBuf,
     /// The open files, each with its length and the number of bytes read so far.
     open: BTreeMap<PathBuf, (File, u64, u64)>,
 }
 
-impl Folder {
+impl ExternalData {
     /// The folder of the model `file`.
     pub fn of(file: &Path) -> Self {
-        Folder { path: file.parent().map(Path::to_path_buf).unwrap_or_default(), open: BTreeMap::new() }
+        ExternalData { path: file.parent().map(Path::to_path_buf).unwrap_or_default(), open: BTreeMap::new() }
     }
 
     /// Reads the data of `tensor`, `len` bytes.

@@ -1,7 +1,7 @@
 //! Functions defined in a file: each call is replaced by the nodes of the function's body, whose names get the call's name as
 //! prefix.
 
-use super::wire::{self, Bytes};
+use super::wire::{self, WireReader};
 use crate::error::{Error, Result};
 use crate::limits::{ONNX_DEPTH, ONNX_EXPANDED};
 use crate::signal::go_on;
@@ -73,7 +73,7 @@ fn read(bytes: &[u8]) -> Result<Function> {
             4 => f.inputs.push(text(part)),
             5 => f.outputs.push(text(part)),
             7 => {
-                f.nodes.push(Bytes::decoded(part)?);
+                f.nodes.push(WireReader::decoded(part)?);
                 let mut references = Vec::new();
                 wire::each(part, |number, attribute| {
                     if number == 5 {
@@ -95,7 +95,7 @@ fn read(bytes: &[u8]) -> Result<Function> {
                 f.references.push(references);
             }
             10 => f.domain = text(part),
-            11 => f.defaults.push(Bytes::decoded(part)?),
+            11 => f.defaults.push(WireReader::decoded(part)?),
             _ => {}
         }
         Ok(())

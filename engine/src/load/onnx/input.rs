@@ -8,7 +8,7 @@ use crate::limits::ONNX_VALUES;
 use rten_onnx::onnx::{DataType, ValueInfoProto};
 
 /// The shape of an input.
-pub struct Input {
+pub struct InputShape {
     /// The batch size, where the file fixes it.
     pub batch: Option<usize>,
     /// Whether each sample is computed as a batch of its own, which the file does not require.
@@ -28,7 +28,12 @@ pub struct Input {
 ///
 /// # Errors
 /// Where a dimension stays open.
-pub fn further(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>, first: &Input) -> Result<Input> {
+pub fn further(
+    links: &Links<'_>,
+    info: &ValueInfoProto,
+    options: &Options<'_>,
+    first: &InputShape,
+) -> Result<InputShape> {
     let dims = open_dims(info);
     let batched = match dims.first() {
         Some(None | Some(1)) => true,
@@ -47,7 +52,7 @@ pub fn further(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>, 
             .hint("export the net with a fixed shape of it")
     })?;
     let notes = kind_note(info).into_iter().collect();
-    Ok(Input { batch: first.batch, alone: false, lead: 0, sample, order: Vec::new(), notes })
+    Ok(InputShape { batch: first.batch, alone: false, lead: 0, sample, order: Vec::new(), notes })
 }
 
 /// The file's information on an input.
@@ -79,7 +84,7 @@ fn kind_note(info: &ValueInfoProto) -> Option<String> {
 ///
 /// # Errors
 /// Where a dimension stays open, or the size differs from the one that the file fixes.
-pub fn shape(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) -> Result<Input> {
+pub fn shape(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) -> Result<InputShape> {
     let name = name_of(info);
     let mut open = open_dims(info);
     if open.is_empty() {
@@ -125,7 +130,7 @@ pub fn shape(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) ->
         return Err(Error::format(format!("the input `{name}` has shape {sample:?}")));
     }
     notes.extend(kind_note(info));
-    Ok(Input { batch, alone: false, lead: 1, sample, order, notes })
+    Ok(InputShape { batch, alone: false, lead: 1, sample, order, notes })
 }
 
 /// A shape as text: 16 x any.

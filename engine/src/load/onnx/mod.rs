@@ -56,8 +56,8 @@ use crate::graph::Op;
 use crate::graph::Weights;
 use crate::load::tensors::Bytes;
 use crate::model::{BoxDecoding, Card, Model, NetInput};
-use external::Folder;
-use input::Input;
+use external::ExternalData;
+use input::InputShape;
 use integers::Integers;
 use links::{Links, Wanted};
 pub use options::{Inlet, Options};
@@ -164,7 +164,7 @@ fn read(
     path: &Path,
     options: &Options<'_>,
     wanted: Wanted<'_>,
-    change: impl FnOnce(&mut Input),
+    change: impl FnOnce(&mut InputShape),
 ) -> Result<Content> {
     let mut model = wire::model(bytes, &|copied| bytes.release(copied))?;
     functions::inline(&mut model, bytes)?;
@@ -221,7 +221,7 @@ fn frames(graph: &Graph) -> Option<String> {
 }
 
 /// Notes on a net with several inputs.
-fn several_inputs(inputs: &[NetInput], further: &[Input]) -> Vec<String> {
+fn several_inputs(inputs: &[NetInput], further: &[InputShape]) -> Vec<String> {
     let [asked, others @ ..] = inputs else { return Vec::new() };
     if others.is_empty() {
         return Vec::new();
@@ -255,8 +255,8 @@ struct Translated {
 /// that PyTorch wrote it.
 fn translate(
     links: &Links<'_>,
-    shape: &Input,
-    further: &[Input],
+    shape: &InputShape,
+    further: &[InputShape],
     path: &Path,
     opset: i64,
     torch: bool,
@@ -266,7 +266,7 @@ fn translate(
     (scope.torch, scope.alone) = (torch, shape.alone);
     let mut reader = Reader {
         scope,
-        folder: Folder::of(path),
+        folder: ExternalData::of(path),
         values: BTreeMap::new(),
         inner: BTreeMap::new(),
         kinds: BTreeMap::new(),

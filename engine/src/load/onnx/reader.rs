@@ -1,6 +1,6 @@
 //! Translates a file node by node, with the value of each of the file's names so far.
 
-use super::external::Folder;
+use super::external::ExternalData;
 use super::integers::Integers;
 use super::links::{self, Links};
 use super::ops;
@@ -28,7 +28,7 @@ fn result_bytes(op: &str, values: &[Value]) -> u64 {
 /// The graph so far and the values of the file's names.
 pub struct Reader<'a> {
     pub(super) scope: Scope,
-    pub(super) folder: Folder,
+    pub(super) folder: ExternalData,
     pub(super) values: BTreeMap<&'a str, Value>,
     /// The initialisers of branches and loop bodies.
     pub(super) inner: BTreeMap<&'a str, &'a TensorProto>,

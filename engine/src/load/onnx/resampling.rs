@@ -1,7 +1,7 @@
 //! Resizing with a kernel of more than two taps: cubic interpolation, and linear or cubic with the kernel widened for reduction
 //! (antialiasing). Along each axis it is a linear map.
 
-use super::resize::{Axis, Grid};
+use super::resize::{CoordinateTransform, ResizedAxis};
 use super::scope::Scope;
 use super::site::Site;
 use super::value::{Act, Value};
@@ -34,7 +34,7 @@ impl Kernel {
     }
 
     /// The weights of an axis's entries for each output position, row by row.
-    fn matrix(&self, axis: &Axis, grid: Grid) -> Result<Tensor> {
+    fn matrix(&self, axis: &ResizedAxis, grid: CoordinateTransform) -> Result<Tensor> {
         let (from, to) = (axis.from, axis.to);
         let scale = f64::from(axis.scale);
         let grown = if self.antialias && scale < 1.0 { scale } else { 1.0 };
@@ -64,16 +64,18 @@ impl Kernel {
 }
 
 /// The input position of output position `i`.
-fn place(i: f64, axis: &Axis, grid: Grid) -> f64 {
+fn place(i: f64, axis: &ResizedAxis, grid: CoordinateTransform) -> f64 {
     let (scale, n, m) = (f64::from(axis.scale), axis.from as f64, axis.to as f64);
     match grid {
-        Grid::Own(Alignment::Asymmetric) => i / scale,
-        Grid::Own(Alignment::Corners) if axis.to > 1 => i * (n - 1.0) / (m - 1.0),
-        Grid::Own(Alignment::Corners) => 0.0,
-        Grid::HalfPixelOrFirst if axis.to == 1 => 0.0,
-        Grid::Own(Alignment::Symmetric) => n / 2.0 * (1.0 - m / (scale * n)) + (i + 0.5) / scale - 0.5,
-        Grid::HalfPixelForNearest => (i + 0.5) / scale,
-        Grid::Own(Alignment::HalfPixel) | Grid::HalfPixelOrFirst => (i + 0.5) / scale - 0.5,
+        CoordinateTransform::Own(Alignment::Asymmetric) => i / scale,
+        CoordinateTransform::Own(Alignment::Corners) if axis.to > 1 => i * (n - 1.0) / (m - 1.0),
+        CoordinateTransform::Own(Alignment::Corners) => 0.0,
+        CoordinateTransform::HalfPixelOrFirst if axis.to == 1 => 0.0,
+        CoordinateTransform::Own(Alignment::Symmetric) => n / 2.0 * (1.0 - m / (scale * n)) + (i + 0.5) / scale - 0.5,
+        CoordinateTransform::HalfPixelForNearest => (i + 0.5) / scale,
+        CoordinateTransform::Own(Alignment::HalfPixel) | CoordinateTransform::HalfPixelOrFirst => {
+            (i + 0.5) / scale - 0.5
+        }
     }
 }
 
@@ -82,8 +84,8 @@ pub fn resample(
     s: &mut Scope,
     site: &Site<'_>,
     x: Act,
-    axes: &[Axis],
-    grid: Grid,
+    axes: &[ResizedAxis],
+    grid: CoordinateTransform,
     kernel: Kernel,
 ) -> Result<Vec<Value>> {
     let Some((last, before)) = axes.split_last() else {

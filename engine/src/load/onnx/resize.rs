@@ -8,7 +8,7 @@ use super::value::{Act, Dim, Value, mixes};
 use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::graph::op::{Alignment, Sampling};
-use crate::kernels::resize::Geometry;
+use crate::kernels::resize::ResizeGeometry;
 use std::sync::Arc;
 
 /// How many entries a resized axis may have.
@@ -16,7 +16,7 @@ const MAX_RESIZED_ENTRIES: f64 = 65536.0;
 
 /// An axis of a sample to be resized.
 #[derive(Clone, Copy)]
-pub struct Axis {
+pub struct ResizedAxis {
     /// Its index.
     pub at: usize,
     /// Its size before.
@@ -33,7 +33,7 @@ pub struct Axis {
 
 /// How a file maps output positions to input positions.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Grid {
+pub enum CoordinateTransform {
     /// By one of the graph's alignments.
     Own(Alignment),
     /// Half-pixel centres; position 0 where the output has one entry.
@@ -49,15 +49,15 @@ pub fn resize(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let antialias = site.int("antialias")?.unwrap_or(0) != 0;
     let exclude = site.int("exclude_outside")?.unwrap_or(0) != 0;
     let grid = match site.text("coordinate_transformation_mode")?.as_deref() {
-        None | Some("") if old => Grid::Own(Alignment::Asymmetric),
-        None | Some("" | "half_pixel") => Grid::Own(Alignment::HalfPixel),
+        None | Some("") if old => CoordinateTransform::Own(Alignment::Asymmetric),
+        None | Some("" | "half_pixel") => CoordinateTransform::Own(Alignment::HalfPixel),
         // PyTorch's own resizing has no exception for a single pixel.
-        Some("pytorch_half_pixel") if s.torch => Grid::Own(Alignment::HalfPixel),
-        Some("pytorch_half_pixel") => Grid::HalfPixelOrFirst,
-        Some("half_pixel_symmetric") => Grid::Own(Alignment::Symmetric),
-        Some("align_corners") => Grid::Own(Alignment::Corners),
-        Some("asymmetric") => Grid::Own(Alignment::Asymmetric),
-        Some("tf_half_pixel_for_nn") => Grid::HalfPixelForNearest,
+        Some("pytorch_half_pixel") if s.torch => CoordinateTransform::Own(Alignment::HalfPixel),
+        Some("pytorch_half_pixel") => CoordinateTransform::HalfPixelOrFirst,
+        Some("half_pixel_symmetric") => CoordinateTransform::Own(Alignment::Symmetric),
+        Some("align_corners") => CoordinateTransform::Own(Alignment::Corners),
+        Some("asymmetric") => CoordinateTransform::Own(Alignment::Asymmetric),
+        Some("tf_half_pixel_for_nn") => CoordinateTransform::HalfPixelForNearest,
         Some(other) => return Err(unsupported("coordinate_transformation_mode", other)),
     };
     let axes = axes(s, site, x)?;
@@ -85,7 +85,7 @@ fn unsupported(name: &str, value: &str) -> Error {
 }
 
 /// The axes that are resized, ascending.
-fn axes(s: &Scope, site: &Site<'_>, x: Act) -> Result<Vec<Axis>> {
+fn axes(s: &Scope, site: &Site<'_>, x: Act) -> Result<Vec<ResizedAxis>> {
     let (shape, rank) = (s.sample(x), s.rank(x));
     let listed = site.int_list("axes")?.unwrap_or_else(|| (0..rank as i64).collect());
     let places = listed.iter().map(|a| s.axis_or_batch(x, *a)).collect::<Result<Vec<_>>>()?;
@@ -102,7 +102,7 @@ fn axes(s: &Scope, site: &Site<'_>, x: Act) -> Result<Vec<Axis>> {
                 (Some(at), Dim::Known(to)) => {
                     let (from, to) = (shape[*at], to as f64);
                     let (scale, inverse) = (to as f32 / from as f32, from as f32 / to as f32);
-                    axes.push(Axis { at: *at, from, to: whole(to)?, ratio: to / from as f64, scale, inverse });
+                    axes.push(ResizedAxis { at: *at, from, to: whole(to)?, ratio: to / from as f64, scale, inverse });
                 }
                 (None, size) if size == s.resolve(Dim::Batch) || size == Dim::Known(1) => {}
                 _ => return Err(mixes("it resizes the batch")),
@@ -130,14 +130,14 @@ fn axes(s: &Scope, site: &Site<'_>, x: Act) -> Result<Vec<Axis>> {
 
 /// An axis of `from` entries times `scale`. The size is the product in f32, rounded down; for PyTorch the product in f64 with the
 /// decimal number that was written.
-fn scaled(torch: bool, at: usize, from: usize, scale: f32) -> Result<Axis> {
+fn scaled(torch: bool, at: usize, from: usize, scale: f32) -> Result<ResizedAxis> {
     let text = scale.to_string();
     let decimal: f64 = text.parse().unwrap_or(f64::from(scale));
     // A number with more digits comes from a quotient of sizes, rounded to f32.
     let written = text.chars().filter(char::is_ascii_digit).count() <= 6;
     let to = if torch && written { from as f64 * decimal } else { f64::from(from as f32 * scale) };
     let to = whole(to.floor())?;
-    Ok(Axis { at, from, to, ratio: f64::from(scale), scale, inverse: (1.0 / decimal) as f32 })
+    Ok(ResizedAxis { at, from, to, ratio: f64::from(scale), scale, inverse: (1.0 / decimal) as f32 })
 }
 
 fn whole(to: f64) -> Result<usize> {
@@ -146,7 +146,7 @@ fn whole(to: f64) -> Result<usize> {
 }
 
 /// The common scale by `keep_aspect_ratio_policy`.
-fn one_scale(site: &Site<'_>, axes: &mut [Axis]) -> Result<()> {
+fn one_scale(site: &Site<'_>, axes: &mut [ResizedAxis]) -> Result<()> {
     let scales = axes.iter().map(|a| a.scale);
     let policy = site.text("keep_aspect_ratio_policy")?;
     let scale = match policy.as_deref() {
@@ -158,17 +158,25 @@ fn one_scale(site: &Site<'_>, axes: &mut [Axis]) -> Result<()> {
     let Some(scale) = scale else { return Ok(()) };
     for axis in axes {
         let to = whole(f64::from((axis.from as f32 * scale).round()))?;
-        *axis = Axis { to, ratio: f64::from(scale), scale, ..*axis };
+        *axis = ResizedAxis { to, ratio: f64::from(scale), scale, ..*axis };
     }
     Ok(())
 }
 
 /// The graph's own operation where it picks the same pixels, else a selection of entries of each axis.
-fn nearest(s: &mut Scope, site: &Site<'_>, x: Act, axes: &[Axis], grid: Grid, rounding: &str) -> Result<Vec<Value>> {
+fn nearest(
+    s: &mut Scope,
+    site: &Site<'_>,
+    x: Act,
+    axes: &[ResizedAxis],
+    grid: CoordinateTransform,
+    rounding: &str,
+) -> Result<Vec<Value>> {
     let wanted = axes.iter().map(|a| picks(s.torch, a, grid, rounding)).collect::<Result<Vec<_>>>()?;
-    if let (Grid::Own(alignment), Some(op)) = (grid, plane(&s.sample(x), axes, grid, Sampling::Nearest)) {
-        let own = |axis: &Axis| {
-            let geometry = Geometry {
+    if let (CoordinateTransform::Own(alignment), Some(op)) = (grid, plane(&s.sample(x), axes, grid, Sampling::Nearest))
+    {
+        let own = |axis: &ResizedAxis| {
+            let geometry = ResizeGeometry {
                 input: [axis.from; 2],
                 output: [axis.to; 2],
                 scale: [axis.ratio; 2],
@@ -186,8 +194,8 @@ fn nearest(s: &mut Scope, site: &Site<'_>, x: Act, axes: &[Axis], grid: Grid, ro
 }
 
 /// A resize of rows and columns only; `None` where other axes are resized, too.
-fn plane(shape: &[usize], axes: &[Axis], grid: Grid, sampling: Sampling) -> Option<Op> {
-    let (&[_, height, width], Grid::Own(alignment)) = (shape, grid) else { return None };
+fn plane(shape: &[usize], axes: &[ResizedAxis], grid: CoordinateTransform, sampling: Sampling) -> Option<Op> {
+    let (&[_, height, width], CoordinateTransform::Own(alignment)) = (shape, grid) else { return None };
     let (mut size, mut scale) = ([height, width], [1.0; 2]);
     for axis in axes {
         let a = axis.at.checked_sub(1)?;
@@ -197,17 +205,25 @@ fn plane(shape: &[usize], axes: &[Axis], grid: Grid, sampling: Sampling) -> Opti
 }
 
 /// Bilinear over rows and columns, else one axis after another, each as the rows of a plane.
-fn linear(s: &mut Scope, site: &Site<'_>, mut x: Act, mut axes: Vec<Axis>, grid: Grid) -> Result<Vec<Value>> {
+fn linear(
+    s: &mut Scope,
+    site: &Site<'_>,
+    mut x: Act,
+    mut axes: Vec<ResizedAxis>,
+    grid: CoordinateTransform,
+) -> Result<Vec<Value>> {
     let grid = match grid {
-        Grid::HalfPixelOrFirst => {
+        CoordinateTransform::HalfPixelOrFirst => {
             for axis in axes.iter().filter(|a| a.to == 1) {
                 let op = Op::Select { axis: axis.at, index: Arc::from([0]) };
                 x = s.step(site, &format!("first {}", axis.at), op, &[x])?;
             }
             axes.retain(|a| a.to > 1);
-            Grid::Own(Alignment::HalfPixel)
+            CoordinateTransform::Own(Alignment::HalfPixel)
         }
-        Grid::HalfPixelForNearest => return Err(unsupported("coordinate_transformation_mode", "tf_half_pixel_for_nn")),
+        CoordinateTransform::HalfPixelForNearest => {
+            return Err(unsupported("coordinate_transformation_mode", "tf_half_pixel_for_nn"));
+        }
         own => own,
     };
     if axes.is_empty() {
@@ -221,7 +237,7 @@ fn linear(s: &mut Scope, site: &Site<'_>, mut x: Act, mut axes: Vec<Axis>, grid:
         let shape = s.sample(x);
         let flat = vec![shape[..axis.at].iter().product(), axis.from, shape[axis.at + 1..].iter().product()];
         let to = [&shape[..axis.at], &[axis.to], &shape[axis.at + 1..]].concat();
-        let rows = [Axis { at: 1, ..axis }];
+        let rows = [ResizedAxis { at: 1, ..axis }];
         let op = plane(&flat, &rows, grid, Sampling::Linear).ok_or_else(|| Error::internal("a plane has rows"))?;
         x = s.step(site, &format!("flat {}", axis.at), Op::Reshape(flat), &[x])?;
         x = s.step(site, &format!("axis {}", axis.at), op, &[x])?;
@@ -235,8 +251,8 @@ fn linear(s: &mut Scope, site: &Site<'_>, mut x: Act, mut axes: Vec<Axis>, grid:
 }
 
 /// The input position that is picked for each output position of an axis.
-fn picks(torch: bool, axis: &Axis, grid: Grid, rounding: &str) -> Result<Arc<[usize]>> {
-    let &Axis { from, to, scale, inverse, .. } = axis;
+fn picks(torch: bool, axis: &ResizedAxis, grid: CoordinateTransform, rounding: &str) -> Result<Arc<[usize]>> {
+    let &ResizedAxis { from, to, scale, inverse, .. } = axis;
     let down = scale < 1.0;
     let pick: fn(f32) -> f32 = match rounding {
         // Before opset 11 onnxruntime rounded up for reductions.
@@ -250,17 +266,19 @@ fn picks(torch: bool, axis: &Axis, grid: Grid, rounding: &str) -> Result<Arc<[us
     };
     let (n, m) = (from as f32, to as f32);
     let place = |i: f32| match grid {
-        Grid::Own(Alignment::Asymmetric) if torch && rounding == "floor" => i * inverse,
-        Grid::Own(Alignment::Asymmetric) => i / scale,
-        Grid::HalfPixelOrFirst if to == 1 => 0.0,
-        Grid::Own(Alignment::HalfPixel) | Grid::HalfPixelOrFirst => (i + 0.5) / scale - 0.5,
-        Grid::Own(Alignment::Corners) if to > 1 => i * (n - 1.0) / (m - 1.0),
-        Grid::Own(Alignment::Corners) => 0.0,
-        Grid::Own(Alignment::Symmetric) => {
+        CoordinateTransform::Own(Alignment::Asymmetric) if torch && rounding == "floor" => i * inverse,
+        CoordinateTransform::Own(Alignment::Asymmetric) => i / scale,
+        CoordinateTransform::HalfPixelOrFirst if to == 1 => 0.0,
+        CoordinateTransform::Own(Alignment::HalfPixel) | CoordinateTransform::HalfPixelOrFirst => {
+            (i + 0.5) / scale - 0.5
+        }
+        CoordinateTransform::Own(Alignment::Corners) if to > 1 => i * (n - 1.0) / (m - 1.0),
+        CoordinateTransform::Own(Alignment::Corners) => 0.0,
+        CoordinateTransform::Own(Alignment::Symmetric) => {
             let shift = n / 2.0 * (1.0 - m / (scale * n));
             (f64::from(shift) + (f64::from(i) + 0.5) / f64::from(scale) - 0.5) as f32
         }
-        Grid::HalfPixelForNearest => (i + 0.5) / scale,
+        CoordinateTransform::HalfPixelForNearest => (i + 0.5) / scale,
     };
     let same = scale == 1.0 && from == to;
     let at = |i: usize| if same { i } else { pick(place(i as f32)).clamp(0.0, n - 1.0) as usize };

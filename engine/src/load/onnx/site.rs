@@ -6,7 +6,7 @@ use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeP
 
 /// A node to translate.
 #[derive(Clone)]
-pub struct Site<'a> {
+pub(super) struct Site<'a> {
     /// The name of its value in the graph.
     pub name: String,
     /// Its operator.

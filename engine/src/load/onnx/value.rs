@@ -1,6 +1,6 @@
 //! The value of an ONNX name while a graph is built: an activation, a constant, or integers of shape arithmetic.
 
-use super::external::Folder;
+use super::external::ExternalData;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::limits::ONNX_CONSTANT;
@@ -11,7 +11,7 @@ use std::cell::RefCell;
 
 /// The value of a name.
 #[derive(Clone, Debug)]
-pub enum Value {
+pub(super) enum Value {
     /// An omitted optional input.
     Absent,
     /// A value that depends on the net's input.
@@ -100,7 +100,7 @@ pub fn count(dims: &[i64]) -> Result<(Vec<usize>, usize)> {
 ///
 /// # Errors
 /// Where its type is not supported, or its data does not fit its shape.
-pub fn decode(name: &str, proto: &TensorProto, folder: &mut Folder) -> Result<Value> {
+pub fn decode(name: &str, proto: &TensorProto, folder: &mut ExternalData) -> Result<Value> {
     let (dims, total) = count(&proto.dims)?;
     let kind = proto.data_type.unwrap_or(DataType(0));
     let width = match kind {
@@ -169,7 +169,7 @@ pub fn decode(name: &str, proto: &TensorProto, folder: &mut Folder) -> Result<Va
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_once(name: &str, proto: &TensorProto, folder: &mut Folder) -> Result<Value> {
+pub fn decode_once(name: &str, proto: &TensorProto, folder: &mut ExternalData) -> Result<Value> {
     let (dims, total) = count(&proto.dims)?;
     let is_inside = proto.data_location != Some(DataLocation::EXTERNAL) && proto.data_type == Some(DataType::FLOAT);
     let raw = proto.raw_data.as_ref().filter(|raw| is_inside && raw.borrow().len() == 4 * total && total > 0);

@@ -18,7 +18,7 @@ const COPIED_BYTES: usize = 1 << 23;
 pub fn model(bytes: &[u8], copied: &dyn Fn(Range<usize>)) -> Result<ModelProto> {
     check(bytes, Message::Model, 0)?;
     let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
-    let model = ModelProto::decode(Bytes { data: bytes, at: 0, copied }).map_err(damaged)?;
+    let model = ModelProto::decode(WireReader { data: bytes, at: 0, copied }).map_err(damaged)?;
     if model.graph.as_ref().is_none_or(|g| g.node.is_empty()) {
         return Err(Error::format("an ONNX file without a graph").hint("is it really an ONNX model?"));
     }
@@ -33,7 +33,7 @@ pub fn metadata(bytes: &[u8]) -> Result<Vec<(String, String)>> {
     check(bytes, Message::Model, 0)?;
     let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
     let mut pairs = Vec::new();
-    let mut reader = Bytes { data: bytes, at: 0, copied: &|_| () };
+    let mut reader = WireReader { data: bytes, at: 0, copied: &|_| () };
     while reader.at < bytes.len() {
         let tag = reader.read_varint().map_err(damaged)?;
         match tag & 7 {
@@ -44,7 +44,7 @@ pub fn metadata(bytes: &[u8]) -> Result<Vec<(String, String)>> {
                 let len = reader.read_varint().map_err(damaged)? as usize;
                 let part = reader.take(len).map_err(damaged)?;
                 if tag >> 3 == METADATA_FIELD {
-                    let part = Bytes { data: part, at: 0, copied: &|_| () };
+                    let part = WireReader { data: part, at: 0, copied: &|_| () };
                     let pair = StringStringEntryProto::decode(part).map_err(damaged)?;
                     pairs.extend(pair.key.zip(pair.value));
                 }
@@ -106,7 +106,7 @@ fn check(bytes: &[u8], message: Message, depth: usize) -> Result<()> {
     if depth > ONNX_DEPTH {
         return wrong("messages are nested too deep");
     }
-    let mut reader = Bytes { data: bytes, at: 0, copied: &|_| () };
+    let mut reader = WireReader { data: bytes, at: 0, copied: &|_| () };
     while reader.at < bytes.len() {
         let Ok(tag) = reader.read_varint() else { return wrong("a field ends early") };
         let step = match tag & 7 {
@@ -139,7 +139,7 @@ fn check(bytes: &[u8], message: Message, depth: usize) -> Result<()> {
 /// Where the bytes are no message, or `f` fails.
 pub fn each(bytes: &[u8], mut f: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
     let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
-    let mut reader = Bytes { data: bytes, at: 0, copied: &|_| () };
+    let mut reader = WireReader { data: bytes, at: 0, copied: &|_| () };
     while reader.at < bytes.len() {
         let tag = reader.read_varint().map_err(damaged)?;
         match tag & 7 {
@@ -158,20 +158,20 @@ pub fn each(bytes: &[u8], mut f: impl FnMut(u64, &[u8]) -> Result<()>) -> Result
 }
 
 /// A reader over a slice that never allocates more than the slice's length.
-pub struct Bytes<'a> {
+pub struct WireReader<'a> {
     data: &'a [u8],
     at: usize,
     copied: &'a dyn Fn(Range<usize>),
 }
 
-impl Bytes<'_> {
+impl WireReader<'_> {
     /// Decodes the message in `bytes`.
     ///
     /// # Errors
     /// Where they are another message.
     pub fn decoded<M: DecodeMessage<Types = OwnedValues>>(bytes: &[u8]) -> Result<M> {
         let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
-        M::decode(Bytes { data: bytes, at: 0, copied: &|_| () }).map_err(damaged)
+        M::decode(WireReader { data: bytes, at: 0, copied: &|_| () }).map_err(damaged)
     }
 
     fn take(&mut self, len: usize) -> Result<&[u8], ProtobufError> {
@@ -187,7 +187,7 @@ impl Bytes<'_> {
     }
 }
 
-impl ReadValue for Bytes<'_> {
+impl ReadValue for WireReader<'_> {
     type Types = OwnedValues;
 
     fn read_i32(&mut self) -> Result<i32, ProtobufError> {

@@ -181,7 +181,7 @@ impl Published {
 
 /// What the card of a net says.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct CardValues {
     pub(super) preprocess: Option<Preprocess>,
     pub(super) output: Option<OutputKind>,
 }
@@ -193,9 +193,15 @@ impl LoadRequest<'_> {
     ///
     /// # Errors
     /// Where the option names no card, or one that does not fit the net.
-    pub(super) fn published(&self, net: &Model, path: &Path, is_known: bool, beside: &mut Sidecar) -> Result<Found> {
+    pub(super) fn published(
+        &self,
+        net: &Model,
+        path: &Path,
+        is_known: bool,
+        beside: &mut Sidecar,
+    ) -> Result<CardValues> {
         let named_card = match self.options.card.as_deref() {
-            Some("none") => return Ok(Found::default()),
+            Some("none") => return Ok(CardValues::default()),
             Some(name) => Some(named(name)?),
             None => None,
         };
@@ -208,7 +214,7 @@ impl LoadRequest<'_> {
                     card.name
                 )
             }));
-            return Ok(Found::default());
+            return Ok(CardValues::default());
         };
         let unlike = card.unlike(net);
         beside.notes.push(match &unlike {
@@ -218,7 +224,7 @@ impl LoadRequest<'_> {
             ),
             Some(why) => format!("card: that of the model zoo's `{}`, as asked for, though this is not that net: {why}", card.name),
         });
-        let mut found = Found { preprocess: None, output: card.output };
+        let mut found = CardValues { preprocess: None, output: card.output };
         let is_said = self.options.preset.is_some() || (self.options.mean.is_some() && self.options.std.is_some());
         if beside.preprocess.is_none() && !is_known && !is_said {
             found.preprocess = Some(card.preprocess(net).map_err(|e| e.context(format!("the card `{}`", card.name)))?);

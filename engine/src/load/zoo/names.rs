@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::load::tensors::Tensors;
 
 /// How many components of a name may stand before the architecture's.
-const DEEPEST: usize = 6;
+const MOST_PREFIX_COMPONENTS: usize = 6;
 
 /// Of copies of one net, those that are taken first: the ones that are meant for use.
-const FIRST: [&str; 8] = ["teacher", "ema", "module", "model", "encoder_q", "online", "backbone", "encoder"];
+const PREFERRED_PREFIXES: [&str; 8] =
+    ["teacher", "ema", "module", "model", "encoder_q", "online", "backbone", "encoder"];
 
 /// `nn.Sequential(*list(resnet.children())[:-1])`: the children by their numbers.
 const CHILDREN: [(&str, &str); 6] =
@@ -25,7 +26,10 @@ pub fn fitted(tensors: &Tensors, expected: &BTreeSet<String>) -> Option<(Tensors
     let fronts = fronts(tensors, expected);
     let rank = |front: &str| {
         let last = front.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
-        FIRST.iter().position(|f| *f == last || front.starts_with(&format!("{f}."))).unwrap_or(FIRST.len())
+        PREFERRED_PREFIXES
+            .iter()
+            .position(|f| *f == last || front.starts_with(&format!("{f}.")))
+            .unwrap_or(PREFERRED_PREFIXES.len())
     };
     let best = fronts.iter().min_by_key(|(front, n)| (usize::MAX - **n, rank(front), front.as_str()));
     let behind = best.map_or(0, |(_, n)| *n);
@@ -105,7 +109,7 @@ pub fn unwrapped(tensors: &Tensors) -> Option<(Tensors, String)> {
 fn fronts(tensors: &Tensors, expected: &BTreeSet<String>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for name in tensors.names() {
-        for (at, _) in name.match_indices('.').take(DEEPEST) {
+        for (at, _) in name.match_indices('.').take(MOST_PREFIX_COMPONENTS) {
             if expected.contains(&name[at + 1..]) {
                 *counts.entry(name[..=at].to_string()).or_insert(0) += 1;
             }

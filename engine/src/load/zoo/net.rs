@@ -10,7 +10,7 @@ use crate::graph::{Builder, NodeId, Op, ParamId};
 use crate::load::tensors::Tensors;
 
 /// How many misfits an error lists.
-const LISTED: usize = 8;
+const LISTED_MISFITS: usize = 8;
 
 /// Prefixes of tensors that may be left over: heads that only training uses.
 const HEADS: [&str; 3] = ["aux1.", "aux2.", "AuxLogits."];
@@ -342,8 +342,9 @@ impl<'a> Net<'a> {
             return Ok(Built { graph, weights, notes: self.notes, headless: self.headless, values });
         }
         let count = self.misfits.len();
-        let more = if count > LISTED { format!("\n  and {} more", count - LISTED) } else { String::new() };
-        self.misfits.truncate(LISTED);
+        let more =
+            if count > LISTED_MISFITS { format!("\n  and {} more", count - LISTED_MISFITS) } else { String::new() };
+        self.misfits.truncate(LISTED_MISFITS);
         let tensors = if count == 1 { "1 tensor does".to_string() } else { format!("{count} tensors do") };
         Err(Error::format(format!("{tensors} not fit `{arch}`:\n  {}{more}", self.misfits.join("\n  ")))
             .hint("is it another architecture's file? `convscope doc load_model` lists the names that are known"))

@@ -229,5 +229,5 @@ fn shrunk(map: &Tensor, model: &Model) -> Result<Tensor> {
 fn resized(values: &[f64], input: [usize; 2], output: [usize; 2]) -> Vec<f64> {
     let scale = [0, 1].map(|a| output[a] as f64 / input[a] as f64);
     let (sampling, alignment) = (Sampling::Linear, Alignment::HalfPixel);
-    resize::forward(&resize::Geometry { input, output, scale, sampling, alignment }, values)
+    resize::forward(&resize::ResizeGeometry { input, output, scale, sampling, alignment }, values)
 }

@@ -81,7 +81,7 @@ pub(super) fn enlarge(maps: &Tensor, output: [usize; 2], place: &MapPlace) -> Re
     let one = |cells, edges| vec![Piece { cells, edges }];
     let [down, across] = match place {
         MapPlace::Whole | MapPlace::Unknown(_) => {
-            let g = resize::Geometry {
+            let g = resize::ResizeGeometry {
                 input: [h, w],
                 output,
                 scale: [output[0] as f64 / h as f64, output[1] as f64 / w as f64],

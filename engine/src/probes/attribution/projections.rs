@@ -27,7 +27,7 @@ struct Peak {
 }
 
 /// Side to which small crops are enlarged, px.
-const SIDE: usize = 96;
+const ENLARGED_SIDE: usize = 96;
 
 /// The `top` crops of `data` that excite a channel most, one an image, each beside its projection under `rules`.
 ///
@@ -116,6 +116,6 @@ pub fn picture(model: &Model, signal: &Tensor) -> Result<Image> {
 }
 
 fn enlarged(image: Image) -> Result<Image> {
-    let factor = SIDE.div_ceil(image.width().max(image.height())).max(1);
+    let factor = ENLARGED_SIDE.div_ceil(image.width().max(image.height())).max(1);
     image.resize(image.width() * factor, image.height() * factor, Interpolation::Nearest)
 }

@@ -107,7 +107,7 @@ pub fn mask(rng: &Stream, i: u64, s: usize, keep: f64, [height, width]: [usize; 
     let cell = [height.div_ceil(s), width.div_ceil(s)];
     let large = [(s + 1) * cell[0], (s + 1) * cell[1]];
     let scale = [large[0] as f64 / s as f64, large[1] as f64 / s as f64];
-    let g = resize::Geometry {
+    let g = resize::ResizeGeometry {
         input: [s, s],
         output: large,
         scale,

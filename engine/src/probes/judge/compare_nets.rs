@@ -6,7 +6,7 @@
 
 mod layers;
 
-use self::layers::{Pair, Pairing};
+use self::layers::{LayerPair, Pairing};
 use crate::data::{Dataset, Image};
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -240,9 +240,11 @@ impl CompareNets {
                 "agree",
                 tensor(rows.iter().map(|r| f64::from(u8::from(r.class[0] == r.class[1]))).collect::<Vec<_>>(), &[n])?,
             );
-        for (name, value) in
-            [("layer_error", Pair::error as fn(&Pair) -> f64), ("snr", Pair::snr), ("cosine", Pair::cosine)]
-        {
+        for (name, value) in [
+            ("layer_error", LayerPair::error as fn(&LayerPair) -> f64),
+            ("snr", LayerPair::snr),
+            ("cosine", LayerPair::cosine),
+        ] {
             artifact = artifact
                 .array(name, tensor(pairing.pairs.iter().map(value).collect::<Vec<_>>(), &[pairing.pairs.len()])?);
         }

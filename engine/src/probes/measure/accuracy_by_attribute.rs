@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::params::Params as _;
 use crate::predictions::{Predicted, Predictions};
 use crate::probe::Probe;
-use crate::probes::measure::{Answer, Interval, answers, batch, classes, names, nets, numbered};
+use crate::probes::measure::{ClassPrediction, Interval, answers, batch, classes, names, nets, numbered};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::stats::{Z95, bootstrap, homogeneity, p_value_text, trend, wilson};
 use crate::stream::{StreamReport, fold, question, stream};
@@ -20,10 +20,10 @@ use crate::tensor::tensor;
 use std::ops::Range;
 
 mod bins;
-mod seen;
+mod judged_images;
 
 pub use bins::Bins;
-pub use seen::{Answers, Seen};
+pub use judged_images::{JudgedImage, JudgedImages};
 
 crate::choice! {
     /// How a quantity is divided into bins.
@@ -94,9 +94,9 @@ impl Probe for AccuracyByAttribute {
             let rows = preprocess.iter().map(|p| p.apply(&image)).collect::<Result<Vec<_>>>()?;
             Ok((rows, image.label().map(str::to_string), known, within))
         };
-        let over = |ranges: &[Range<usize>], state: &mut Answers, job: &Job| {
+        let over = |ranges: &[Range<usize>], state: &mut JudgedImages, job: &Job| {
             stream(ranges, batch(&nets, job), (job, "accuracy_by_attribute"), prepare, |items| {
-                let mut all: Vec<Vec<Answer>> = Vec::new();
+                let mut all: Vec<Vec<ClassPrediction>> = Vec::new();
                 for (n, net) in nets.iter().enumerate() {
                     let rows: Vec<_> = items.iter().map(|(_, (rows, ..))| rows[n].clone()).collect();
                     let label = |l: &Option<String>| l.as_ref().and_then(|l| classes[n].get(l).copied());
@@ -106,10 +106,10 @@ impl Probe for AccuracyByAttribute {
                 for (k, (i, (_, label, known, within))) in items.into_iter().enumerate() {
                     match (label, known, within) {
                         (Some(_), Some(value), None) => {
-                            state.push(i, Seen { value, within: None, hits: hits(&all, k, self.top) })
+                            state.push(i, JudgedImage { value, within: None, hits: hits(&all, k, self.top) })
                         }
                         (Some(_), Some(value), Some(Some(w))) => {
-                            state.push(i, Seen { value, within: Some(w), hits: hits(&all, k, self.top) });
+                            state.push(i, JudgedImage { value, within: Some(w), hits: hits(&all, k, self.top) });
                         }
                         _ => state.without += 1,
                     }
@@ -121,8 +121,8 @@ impl Probe for AccuracyByAttribute {
             let asked: Vec<&Model> = nets.iter().collect();
             question((self.name(), on.to_string()), self.settings(), &asked, &data, job)
         };
-        let folded = fold((job, "accuracy_by_attribute"), &data, ask, || Answers::new(nets.len()), over)?;
-        let (Answers { seen, without, .. }, report) = (folded.state, folded.report);
+        let folded = fold((job, "accuracy_by_attribute"), &data, ask, || JudgedImages::new(nets.len()), over)?;
+        let (JudgedImages { seen, without, .. }, report) = (folded.state, folded.report);
         if seen.is_empty() {
             return Err(Error::value(format!("no labelled image of `{}` has the attribute `{}`", data.name, self.by)));
         }
@@ -137,7 +137,7 @@ impl Probe for AccuracyByAttribute {
     }
 }
 
-fn hits(all: &[Vec<Answer>], k: usize, top: usize) -> Vec<bool> {
+fn hits(all: &[Vec<ClassPrediction>], k: usize, top: usize) -> Vec<bool> {
     all.iter().map(|net| net[k].hit(top)).collect()
 }
 
@@ -195,7 +195,7 @@ impl AccuracyByAttribute {
             });
             match told.take(i, own)? {
                 Some((Some(value), None)) => {
-                    seen.push(Seen {
+                    seen.push(JudgedImage {
                         value,
                         within: None,
                         hits: rows.iter().map(|r| r.hit(&truth, self.top)).collect(),
@@ -203,7 +203,7 @@ impl AccuracyByAttribute {
                 }
                 Some((Some(value), Some(Some(w)))) => {
                     let hits = rows.iter().map(|r| r.hit(&truth, self.top)).collect();
-                    seen.push(Seen { value, within: Some(w), hits });
+                    seen.push(JudgedImage { value, within: Some(w), hits });
                 }
                 Some(_) => without += 1,
                 None => {}
@@ -223,7 +223,7 @@ impl AccuracyByAttribute {
         Ok(made.notes(joined.into_iter().filter_map(|(_, note)| note)).reached(done, data.len()))
     }
 
-    fn report(&self, names: &[String], seen: &[Seen], data: &str, job: &Job) -> Result<Artifact> {
+    fn report(&self, names: &[String], seen: &[JudgedImage], data: &str, job: &Job) -> Result<Artifact> {
         let bins = Bins::of(seen.iter().map(|s| &s.value), self.bins, self.cut);
         let strata = match seen.iter().map(|s| s.within.as_ref()).collect::<Option<Vec<_>>>() {
             Some(values) => Bins::of(values.into_iter(), STRATA, Cut::Quantiles).places,
@@ -353,7 +353,7 @@ impl AccuracyByAttribute {
     /// The accuracy of net `m` in a bin, the strata weighed by their images over all bins.
     fn share(
         &self,
-        seen: &[Seen],
+        seen: &[JudgedImage],
         places: &[usize],
         strata: &[usize],
         bin: usize,

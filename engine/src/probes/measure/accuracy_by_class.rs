@@ -7,7 +7,7 @@
 mod by_class;
 
 use super::accuracy_by_attribute::Cut;
-use super::judged::{Ask, Judged, Known, Lookup};
+use super::judged::{Ask, GroundTruth, Judged, Lookup};
 use crate::data::measure::MEASURES;
 use crate::data::{Attribute, Dataset};
 use crate::error::{Error, Result, did_you_mean};
@@ -54,7 +54,7 @@ crate::params! {
 /// The name of the line that takes the best of all in each class.
 const OPTIMISTIC: &str = "best of each class";
 /// Most classes whose names stand below the axis.
-const NAMED: usize = 40;
+const MOST_NAMED_CLASSES: usize = 40;
 
 impl Probe for AccuracyByClass {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
@@ -87,7 +87,7 @@ impl AccuracyByClass {
         let known = |_: usize, label: Option<&str>, lookup: &Lookup<'_>| {
             let Some(label) = label else { return Ok(None) };
             let within = self.by.as_ref().map(|by| lookup(by)).transpose()?.flatten();
-            Ok(Some(Known { value: Attribute::Text(label.into()), within, right: vec![vec![label.into()]] }))
+            Ok(Some(GroundTruth { value: Attribute::Text(label.into()), within, right: vec![vec![label.into()]] }))
         };
         let part = job.ledger().map(|ledger| ledger.part_of(data.len(), &data.name)).transpose()?;
         let classes = data.labels_in(part.unwrap_or(0..data.len()))?;
@@ -154,7 +154,7 @@ impl AccuracyByClass {
     /// Every class's accuracy, the hardest class first.
     fn curve(&self, all: &ByClass) -> Plot {
         let c = all.classes.len();
-        let is_named = c <= NAMED;
+        let is_named = c <= MOST_NAMED_CLASSES;
         let line = |s: usize| Series {
             name: all.names[s].clone(),
             x: (0..c).map(|k| if is_named { k as f64 } else { k as f64 + 1.0 }).collect(),

@@ -3,7 +3,7 @@
 //! Idrissi et al. 2022, "ImageNet-X: Understanding Model Mistakes with Factor of Variation Annotations", section 3: of each of sixteen
 //! factors (pose, background, darker, ..), the error on images that have it over the error on all images.
 
-use super::judged::{Ask, Judged, Known, Lookup};
+use super::judged::{Ask, GroundTruth, Judged, Lookup};
 use crate::data::measure::MEASURES;
 use crate::data::{Attribute, Dataset};
 use crate::error::{Error, Result, did_you_mean};
@@ -138,7 +138,7 @@ impl AccuracyByFactor {
             let flags =
                 values.iter().zip(factors).map(|(value, (_, limit))| if has(value, *limit) { '1' } else { '0' });
             let value = Attribute::Text(flags.collect());
-            Ok(Some(Known { value, within: None, right: vec![vec![label.into()]] }))
+            Ok(Some(GroundTruth { value, within: None, right: vec![vec![label.into()]] }))
         };
         let part = job.ledger().map(|ledger| ledger.part_of(data.len(), &data.name)).transpose()?;
         let classes = data.labels_in(part.unwrap_or(0..data.len()))?;

@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::params::LayerName;
 use crate::probe::Probe;
 use crate::probes::measure::{called, nets};
-use crate::probes::retrieval::coding::Pool;
+use crate::probes::retrieval::coding::Pooling;
 use crate::probes::retrieval::coding::layers::{LayerCodes, depths};
 use crate::show::{self, Artifact, Grid, Part, Scale, Table, Tile};
 use crate::stream::StreamReport;
@@ -33,7 +33,7 @@ crate::params! {
         /// The layers, by names that all nets have; all rectifiers, the input of the classifier, and the scores, unless given.
         layers: Vec<LayerName> = Vec::new();
         /// How a layer's positions are pooled.
-        pool: Pool = Pool::Mean;
+        pool: Pooling = Pooling::Mean;
         /// Names for the nets, in their order; their own names unless given.
         names: Vec<String> = Vec::new();
     }
@@ -50,9 +50,9 @@ impl Probe for Cka {
                 data.len()
             )));
         }
-        if data.len() > LARGEST {
+        if data.len() > MOST_IMAGES {
             return Err(Error::value(format!("{} images: their kernels are {0} x {0}", data.len()))
-                .hint(format!("take {LARGEST} or fewer: data.take({LARGEST})")));
+                .hint(format!("take {MOST_IMAGES} or fewer: data.take({MOST_IMAGES})")));
         }
         let called = called(&self.names, &nets)?;
         let layers = nets.iter().map(|net| self.nodes(net)).collect::<Result<Vec<_>>>()?;
@@ -95,7 +95,7 @@ impl Probe for Cka {
 }
 
 /// Images at most: their kernel takes 0.8 GB.
-const LARGEST: usize = 10_000;
+const MOST_IMAGES: usize = 10_000;
 
 impl Cka {
     fn nodes(&self, net: &Model) -> Result<Vec<NodeId>> {

@@ -1,7 +1,7 @@
 //! Which classifiers, nets or predictions, are right about each image of a data set, in one pass over it: what probes share that
 //! count right answers class by class, or by lists of right classes.
 
-use super::accuracy_by_attribute::{Answers, Seen};
+use super::accuracy_by_attribute::{JudgedImage, JudgedImages};
 use super::{batch, decisions, names, nets, numbered, rank};
 use crate::data::measure::{attribute, is_measured};
 use crate::data::{Attribute, Dataset};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// What is known of an image before classifiers are asked about it.
-pub struct Known {
+pub struct GroundTruth {
     /// What the probe keeps of the image, such as its class.
     pub value: Attribute,
     /// A second such value.
@@ -27,7 +27,7 @@ pub struct Known {
 }
 
 /// What is known of image `i` with this label; nothing where it does not count.
-pub type Knows<'a> = dyn Fn(usize, Option<&str>, &Lookup<'_>) -> Result<Option<Known>> + Sync + 'a;
+pub type Knows<'a> = dyn Fn(usize, Option<&str>, &Lookup<'_>) -> Result<Option<GroundTruth>> + Sync + 'a;
 
 /// An attribute of the image at hand, given or measured; nothing where it has none.
 pub type Lookup<'a> = dyn Fn(&str) -> Result<Option<Attribute>> + 'a;
@@ -53,7 +53,7 @@ pub struct Judged {
     /// The numbers of the images that were asked about, ascending.
     pub images: Vec<usize>,
     /// What is known of each of them; `hits[c * lists + l]` says whether classifier c is right by list l.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<JudgedImage>,
     /// Images that are left out.
     pub without: u64,
     /// Images that could not be read, predictions that are missing.
@@ -93,7 +93,7 @@ impl Ask<'_> {
             let rows = preprocess.iter().map(|p| p.apply(&image)).collect::<Result<Vec<_>>>()?;
             Ok(Some((rows, known)))
         };
-        let over = |ranges: &[Range<usize>], state: &mut Answers, job: &Job| {
+        let over = |ranges: &[Range<usize>], state: &mut JudgedImages, job: &Job| {
             stream(ranges, batch(&nets, job), (job, name), prepare, |items| {
                 let asked = items.len();
                 let items: Vec<_> =
@@ -112,7 +112,7 @@ impl Ask<'_> {
                     }
                 }
                 for ((i, _, known), hits) in items.into_iter().zip(hits) {
-                    state.push(i, Seen { value: known.value, within: known.within, hits });
+                    state.push(i, JudgedImage { value: known.value, within: known.within, hits });
                 }
                 Ok(())
             })
@@ -121,7 +121,7 @@ impl Ask<'_> {
             let asked: Vec<&Model> = nets.iter().collect();
             question((name, on.to_string()), settings.clone(), &asked, data, job)
         };
-        let folded = fold((job, name), data, ask, || Answers::new(nets.len() * self.lists), over)?;
+        let folded = fold((job, name), data, ask, || JudgedImages::new(nets.len() * self.lists), over)?;
         let (images, seen, without) = folded.state.into_parts();
         let notes = folded.report.note().into_iter().collect();
         let reached = (folded.report.reached, folded.total);
@@ -155,7 +155,7 @@ impl Ask<'_> {
                     let hits = rows.iter().flat_map(|row| known.right.iter().map(move |list| is_right(row, list)));
                     let hits: Vec<bool> = hits.collect();
                     images.push(i);
-                    seen.push(Seen { value: known.value, within: known.within, hits });
+                    seen.push(JudgedImage { value: known.value, within: known.within, hits });
                 }
                 Some(None) => without += 1,
                 None => {}

@@ -12,7 +12,7 @@ use crate::model::Model;
 use crate::params::LayerName;
 use crate::probe::Probe;
 use crate::probes::retrieval::coding::layers::{LayerCodes, depths};
-use crate::probes::retrieval::coding::{Pool, code_len};
+use crate::probes::retrieval::coding::{Pooling, code_len};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::space::svm::Svm;
 use crate::stats::{Z95, wilson};
@@ -41,7 +41,7 @@ crate::params! {
         /// that layer.
         layers: Vec<LayerName> = Vec::new();
         /// How a layer's positions are pooled.
-        pool: Pool = Pool::Mean;
+        pool: Pooling = Pooling::Mean;
         /// Folds of the images, each judged by classifiers trained on the others.
         folds: usize = 5, in 2..=1000;
         /// Test images: the classifiers are trained on all images of the input, and judged on these.

@@ -34,7 +34,7 @@ crate::choice! {
 
 /// A net's prediction for one image.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer {
+pub struct ClassPrediction {
     /// The most probable class.
     pub class: usize,
     /// The label's rank among the classes by probability, from 0; none for unlabelled images.
@@ -45,7 +45,7 @@ pub struct Answer {
     pub confidence: f64,
 }
 
-impl Answer {
+impl ClassPrediction {
     /// Whether the label is among the `top` most probable classes.
     pub fn hit(&self, top: usize) -> bool {
         self.rank.is_some_and(|r| r < top)
@@ -132,11 +132,11 @@ pub fn decisions(net: &Model, rows: &[Tensor]) -> Result<Vec<Vec<f64>>> {
 ///
 /// # Errors
 /// As [`decisions`].
-pub fn answers(net: &Model, rows: &[Tensor], labels: &[Option<usize>]) -> Result<Vec<Answer>> {
+pub fn answers(net: &Model, rows: &[Tensor], labels: &[Option<usize>]) -> Result<Vec<ClassPrediction>> {
     let readout = net.classes_readout()?;
     let one = |(scores, label): (Vec<f64>, &Option<usize>)| {
         let (class, probabilities) = (argmax(&scores), readout.of_decision(&scores));
-        Answer {
+        ClassPrediction {
             class,
             rank: label.map(|l| rank(&scores, l)),
             probability: label.map(|l| probabilities[l]),

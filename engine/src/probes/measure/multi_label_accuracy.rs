@@ -4,7 +4,7 @@
 //! its classes. People reassessed them (ReaL); a first guess is right if it is one of an image's answers, and images without any
 //! answer are left out. Russakovsky et al. 2014, section 6.4, count "multiple objects" as the most frequent cause of GoogLeNet's errors.
 
-use super::judged::{Ask, Judged, Known, Lookup};
+use super::judged::{Ask, GroundTruth, Judged, Lookup};
 use crate::data::{Attribute, Dataset};
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -121,7 +121,7 @@ impl MultiLabelAccuracy {
             }
             let own = label.map(str::to_string);
             let value = Attribute::Text(own.clone().unwrap_or_default());
-            Ok(Some(Known { value, within: None, right: vec![own.into_iter().collect(), answers] }))
+            Ok(Some(GroundTruth { value, within: None, right: vec![own.into_iter().collect(), answers] }))
         };
         let part = job.ledger().map(|ledger| ledger.part_of(data.len(), &data.name)).transpose()?;
         let labels = data.labels_in(part.unwrap_or(0..data.len()))?;

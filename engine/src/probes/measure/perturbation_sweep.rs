@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::probe::Probe;
 use crate::probes::measure::perturb::Perturbation;
-use crate::probes::measure::{Answer, Interval, answers, batch, classes, names, nets};
+use crate::probes::measure::{ClassPrediction, Interval, answers, batch, classes, names, nets};
 use crate::show::{Artifact, Mark, Part, Pictures, Plot, Series, Table};
 use crate::stats::p_value_text;
 use crate::stats::{Z95, bootstrap, two_sided, wilson};
@@ -68,7 +68,7 @@ impl Probe for PerturbationSweep {
             let rows = preprocess.iter().map(|p| p.apply(&changed)).collect::<Result<Vec<_>>>()?;
             Ok((rows, changed.label().map(str::to_string)))
         };
-        let mut all: Vec<Vec<Vec<(usize, Answer)>>> = vec![vec![Vec::new(); levels.len() + 1]; nets.len()];
+        let mut all: Vec<Vec<Vec<(usize, ClassPrediction)>>> = vec![vec![Vec::new(); levels.len() + 1]; nets.len()];
         let ranges: Vec<_> = (0..=levels.len()).map(|l| l * n..(l + 1) * n).collect();
         let report = stream(&ranges, batch(&nets, job), (job, "perturbation_sweep"), prepare, |items| {
             for (m, net) in nets.iter().enumerate() {
@@ -112,7 +112,7 @@ impl PerturbationSweep {
     fn report(
         &self,
         names: &[String],
-        all: &[Vec<Vec<(usize, Answer)>>],
+        all: &[Vec<Vec<(usize, ClassPrediction)>>],
         levels: &[f64],
         data: &str,
         job: &Job,
@@ -124,8 +124,8 @@ impl PerturbationSweep {
         let mut series = Vec::new();
         for (m, name) in names.iter().enumerate() {
             let mut stream = job.rng(&format!("perturbation_sweep bootstrap {m}"));
-            let before: std::collections::BTreeMap<usize, Answer> = all[m][0].iter().copied().collect();
-            let labelled = |answers: &[(usize, Answer)]| -> Vec<(usize, Answer)> {
+            let before: std::collections::BTreeMap<usize, ClassPrediction> = all[m][0].iter().copied().collect();
+            let labelled = |answers: &[(usize, ClassPrediction)]| -> Vec<(usize, ClassPrediction)> {
                 answers.iter().filter(|(_, a)| a.rank.is_some()).copied().collect()
             };
             let base = labelled(&all[m][0]);
@@ -147,7 +147,7 @@ impl PerturbationSweep {
                 let same = answers.iter().filter(|(i, a)| before.get(i).is_some_and(|b| b.class == a.class)).count();
                 let mean = known.iter().filter_map(|(_, a)| a.probability).sum::<f64>() / count as f64;
                 let changed = |lost: bool| {
-                    let differs = |(i, a): &&(usize, Answer)| {
+                    let differs = |(i, a): &&(usize, ClassPrediction)| {
                         before.get(i).is_some_and(|b| b.hit(self.top) == lost && a.hit(self.top) != lost)
                     };
                     known.iter().filter(differs).count() as f64

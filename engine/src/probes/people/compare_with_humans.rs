@@ -12,7 +12,7 @@ mod together;
 
 use crate::error::{Error, Result};
 use crate::humans::classes::ClassList;
-use crate::humans::trials::{Columns, Labels};
+use crate::humans::trials::{Columns, TrialSource};
 use crate::humans::{Classes, ImageIds, Trials};
 use crate::job::Job;
 use crate::model::Model;
@@ -21,7 +21,7 @@ use crate::show::Artifact;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 use judges::{Judge, Panel};
-pub use soft::Counts;
+pub use soft::ChoiceCounts;
 
 crate::params! {
     /// People's answers beside those of nets on the same images: errors with intervals, tests of who errs more, whether both
@@ -43,7 +43,7 @@ crate::params! {
     pub struct CompareWithHumans as "compare_with_humans" {
         /// The answers: the file of a session of `convscope label`, a table of trials (.csv), or a list of maps
         /// #{ labeller, image, guesses, time_s }.
-        labels: Labels = Labels::None;
+        labels: TrialSource = TrialSource::None;
         /// The classes to choose from: a file of names, a list of names, or a map (or JSON file) from each name to the net's
         /// outputs of that class, whose mean probability decides; the net's own classes unless given.
         classes: ClassList = ClassList::Own;
@@ -56,7 +56,7 @@ crate::params! {
         top: usize = 0, in 0..=5;
         /// How often people chose each class for each image: a table (.csv) with a column `image` and one a class, or an
         /// N x classes tensor in the data's order; counted from the labels where several people answered.
-        soft: Counts = Counts::None;
+        soft: ChoiceCounts = ChoiceCounts::None;
         /// Images in each gallery of errors.
         gallery: usize = 8, in 0..=200;
     }
@@ -108,7 +108,7 @@ impl Probe for CompareWithHumans {
         let together = together::of(&panel);
         artifact.parts.extend(together.iter().map(|t| t.part.clone()));
         artifact = soft::compare(&self.soft, &panel, data, &keys, &classes, artifact)?;
-        let column = |f: &dyn Fn(&pairs::Pair) -> Option<f64>| {
+        let column = |f: &dyn Fn(&pairs::JudgePair) -> Option<f64>| {
             let values: Vec<f64> = found.iter().map(|p| f(p).unwrap_or(f64::NAN)).collect();
             tensor(values, &[found.len()])
         };

@@ -6,7 +6,7 @@
 use crate::data::{Attribute, Dataset, Item};
 use crate::error::{Error, Result};
 use crate::humans::classes::{ClassList, best, shares};
-use crate::humans::trials::{Columns, Labels};
+use crate::humans::trials::{Columns, TrialSource};
 use crate::humans::{Classes, ImageIds, Trials};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
@@ -34,7 +34,7 @@ crate::params! {
     )]
     pub struct ShapeBias as "shape_bias" {
         /// People's decisions: a table of trials (.csv), the file of a session, or a list of maps #{ labeller, image, guesses }.
-        labels: Labels = Labels::None;
+        labels: TrialSource = TrialSource::None;
         /// The classes to decide between: a map (or JSON file) from each name to the net's outputs of that class, whose mean
         /// probability decides, or names; the net's own classes unless given.
         classes: ClassList = ClassList::Own;
@@ -67,7 +67,7 @@ impl Probe for ShapeBias {
             ));
         }
         let mut tallies = Vec::new();
-        if !matches!(self.labels, Labels::None) {
+        if !matches!(self.labels, TrialSource::None) {
             tallies = self.people(&ImageIds::of(data), &places, &conflicts, &classes)?;
         }
         let seen = data.select(&places)?;

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::job::Job;
 use crate::probe::Probe;
-use crate::probes::retrieval::coding::{Codes, Coding, Pool};
+use crate::probes::retrieval::coding::{Codes, Coding, Pooling};
 use crate::show::{Artifact, Cell, Part, Table};
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
@@ -21,7 +21,7 @@ crate::params! {
     )]
     pub struct CodesOf as "codes" {
         /// How a layer's positions are pooled.
-        pool: Pool = Pool::Mean;
+        pool: Pooling = Pooling::Mean;
         /// Whether the code is taken after the rectifier that follows the layer.
         relu: bool = true;
         /// Whether each image's most probable class is added to the table.

@@ -19,11 +19,11 @@ mod cache;
 pub mod layers;
 mod rows;
 
-pub use rows::Rows;
+pub use rows::CodeRows;
 
 crate::choice! {
     /// How a layer's positions are pooled.
-    pub enum Pool {
+    pub enum Pooling {
         /// Their mean: one value a channel.
         Mean = "mean",
         /// Their maximum: one value a channel.
@@ -57,7 +57,7 @@ impl Param for Images {
 #[derive(Clone, Copy, Debug)]
 pub struct Coding {
     /// How positions are pooled.
-    pub pool: Pool,
+    pub pool: Pooling,
     /// Whether a layer's code is taken after the rectifier that follows it.
     pub relu: bool,
     /// Whether the net's predictions are wanted, too.
@@ -218,7 +218,7 @@ fn made(on: &Subject, node: NodeId, data: &Dataset, coding: Coding, job: &Job) -
         (key, Some(code)) => Ok((key, None, Some(code))),
         (key, None) => Ok((key, Some(preprocess.apply(&data.get(i)?)?), None)),
     };
-    let over = |ranges: &[Range<usize>], rows: &mut Rows, job: &Job| {
+    let over = |ranges: &[Range<usize>], rows: &mut CodeRows, job: &Job| {
         let mut fresh: Vec<(cache::Key, Vec<f32>)> = Vec::new();
         let report = stream(ranges, batch, (job, "codes"), prepare, |items| {
             let wanted: Vec<Tensor> = items.iter().filter_map(|(_, (_, x, _))| x.clone()).collect();
@@ -247,12 +247,12 @@ fn made(on: &Subject, node: NodeId, data: &Dataset, coding: Coding, job: &Job) -
         let options = serde_json::json!([format!("{:?}", coding.pool), coding.relu, coding.predictions]);
         question(("codes", format!("{on} at {layer}")), options, &[model], data, job)
     };
-    let folded = fold((job, "codes"), data, ask, || Rows::new(d), over)?;
+    let folded = fold((job, "codes"), data, ask, || CodeRows::new(d), over)?;
     // How the codes came about is no part of what they are.
     if let Some(note) = kept.note() {
         job.note(&note);
     }
-    let Rows { images, values, predicted, .. } = folded.state;
+    let CodeRows { images, values, predicted, .. } = folded.state;
     Ok(Codes {
         values,
         d,
@@ -288,20 +288,20 @@ fn rows_of(model: &Model, node: NodeId, x: &Tensor, tap: &Tap, coding: Coding) -
 }
 
 /// One sample's code: channels of `plane` positions each, their positions pooled.
-fn pooled(sample: &[f32], plane: usize, pool: Pool) -> Vec<f32> {
+fn pooled(sample: &[f32], plane: usize, pool: Pooling) -> Vec<f32> {
     match pool {
-        Pool::None => sample.to_vec(),
-        Pool::Mean => {
+        Pooling::None => sample.to_vec(),
+        Pooling::Mean => {
             sample.chunks(plane).map(|m| (m.iter().map(|v| f64::from(*v)).sum::<f64>() / plane as f64) as f32).collect()
         }
-        Pool::Max => sample.chunks(plane).map(|m| m.iter().copied().fold(f32::NEG_INFINITY, largest)).collect(),
+        Pooling::Max => sample.chunks(plane).map(|m| m.iter().copied().fold(f32::NEG_INFINITY, largest)).collect(),
     }
 }
 
 /// The length of a code of a layer of this shape.
-pub fn code_len(shape: &[usize], pool: Pool) -> usize {
+pub fn code_len(shape: &[usize], pool: Pooling) -> usize {
     match (pool, shape) {
-        (Pool::Mean | Pool::Max, [channels, _, _]) => *channels,
+        (Pooling::Mean | Pooling::Max, [channels, _, _]) => *channels,
         _ => shape.iter().product(),
     }
 }

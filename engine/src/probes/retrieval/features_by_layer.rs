@@ -123,9 +123,9 @@ impl Found {
 }
 
 /// Side of a crop in a block, px.
-const SIDE: usize = 72;
+const CROP_SIDE: usize = 72;
 /// Between the crops of a block, px.
-const GAP: usize = 2;
+const CROP_GAP: usize = 2;
 
 impl FeaturesByLayer {
     fn nodes(&self, on: &Subject, model: &Model) -> Result<Vec<NodeId>> {
@@ -215,16 +215,19 @@ impl FeaturesByLayer {
 
 /// Pictures in rows of `side`, each brought to the same size, small ones by whole pixels; white between them.
 fn block(pictures: &[Image], side: usize) -> Result<Image> {
-    let whole = side * SIDE + (side - 1) * GAP;
+    let whole = side * CROP_SIDE + (side - 1) * CROP_GAP;
     let rows = pictures.len().div_ceil(side);
-    let height = rows * SIDE + rows.saturating_sub(1) * GAP;
+    let height = rows * CROP_SIDE + rows.saturating_sub(1) * CROP_GAP;
     let mut pixels = vec![255u8; whole * height * 3];
     for (i, picture) in pictures.iter().enumerate() {
         let longest = picture.width().max(picture.height());
-        let to = |length: usize| (length * SIDE).div_ceil(longest).clamp(1, SIDE);
+        let to = |length: usize| (length * CROP_SIDE).div_ceil(longest).clamp(1, CROP_SIDE);
         let (w, h) = (to(picture.width()), to(picture.height()));
         let small = picture.resize(w, h, Interpolation::Bilinear)?;
-        let (left, top) = (i % side * (SIDE + GAP) + (SIDE - w) / 2, i / side * (SIDE + GAP) + (SIDE - h) / 2);
+        let (left, top) = (
+            i % side * (CROP_SIDE + CROP_GAP) + (CROP_SIDE - w) / 2,
+            i / side * (CROP_SIDE + CROP_GAP) + (CROP_SIDE - h) / 2,
+        );
         for (y, row) in small.pixels().chunks_exact(w * 3).enumerate() {
             pixels[((top + y) * whole + left) * 3..][..w * 3].copy_from_slice(row);
         }

@@ -5,7 +5,7 @@
 
 use crate::data::{Dataset, Image, Interpolation, PixelBox};
 use crate::error::{Error, Result};
-use crate::graph::Field;
+use crate::graph::ReceptiveField;
 use crate::job::Job;
 use crate::params::Params as _;
 use crate::probe::Probe;
@@ -203,7 +203,7 @@ impl MaxActivating {
             ));
         }
         let sees = match query.field() {
-            Field::Local { size: [h, w], stride: [a, b], .. } => {
+            ReceptiveField::Local { size: [h, w], stride: [a, b], .. } => {
                 format!("crops are receptive fields on the net's input: {h} x {w} px, {a} x {b} px apart")
             }
             _ => "the answer sees the whole input".to_string(),
@@ -295,13 +295,13 @@ pub struct FieldWindow {
 /// Where a receptive field leaves the image.
 const OUTSIDE: [u8; 3] = [232, 232, 232];
 /// Side to which small crops are enlarged, px.
-const SIDE: usize = 96;
+const ENLARGED_SIDE: usize = 96;
 
 impl FieldWindow {
     /// The receptive field of unit (y, x) in an input of height and width `input`; a field larger than the input is the input.
-    pub fn of(field: &Field, [y, x]: [usize; 2], input: [usize; 2]) -> Self {
+    pub fn of(field: &ReceptiveField, [y, x]: [usize; 2], input: [usize; 2]) -> Self {
         match *field {
-            Field::Local { size, stride, start, .. } if size[0] <= input[0] && size[1] <= input[1] => {
+            ReceptiveField::Local { size, stride, start, .. } if size[0] <= input[0] && size[1] <= input[1] => {
                 let from = |a: usize, i: usize| start[a] + (i * stride[a]) as isize;
                 FieldWindow { top: from(0, y), left: from(1, x), size }
             }
@@ -327,7 +327,7 @@ impl FieldWindow {
                 out.copy_from_slice(&colour);
             }
         }
-        let factor = SIDE.div_ceil(h.max(w)).max(1);
+        let factor = ENLARGED_SIDE.div_ceil(h.max(w)).max(1);
         Image::new(w, h, pixels)?.resize(w * factor, h * factor, Interpolation::Nearest)
     }
 

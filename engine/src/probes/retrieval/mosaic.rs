@@ -16,7 +16,7 @@ use crate::job::Job;
 use crate::probe::Probe;
 use crate::probe::maps::Folder;
 use crate::probes::retrieval::codes::finish;
-use crate::probes::retrieval::coding::{Codes, Coding, Pool};
+use crate::probes::retrieval::coding::{Codes, Coding, Pooling};
 use crate::probes::retrieval::max_activating::numbers;
 use crate::show::figure::mosaic_square;
 use crate::show::{Artifact, Part, Pictures};
@@ -25,11 +25,11 @@ use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
 use canvas::Canvas;
-use plan::{Distances, Piece, Plan};
+use plan::{Distances, PlacedPicture, Plan};
 
 crate::choice! {
     /// Where the pictures of a mosaic lie.
-    pub enum Places {
+    pub enum MosaicLayout {
         /// Each at its own place; later ones cover earlier ones.
         Exact = "exact",
         /// On a grid, each cell filled with the picture nearest to its middle: a picture may stand in several cells or in none.
@@ -61,7 +61,7 @@ crate::params! {
         /// its usual settings unless given.
         points: Option<Tensor> = None;
         /// Where the pictures lie.
-        places: Places = Places::Filled;
+        places: MosaicLayout = MosaicLayout::Filled;
         /// The longer side of the whole, px.
         size: usize = 2000, in 16..=1_000_000;
         /// The side of each picture, px; with `places: "once"` as many px as fit.
@@ -71,7 +71,7 @@ crate::params! {
         /// The images of the input, where the input is codes.
         data: Option<Dataset> = None;
         /// How a layer's positions are pooled.
-        pool: Pool = Pool::Mean;
+        pool: Pooling = Pooling::Mean;
         /// Whether the code is taken after the rectifier that follows the layer.
         relu: bool = true;
         /// Whether codes of image files are cached on disk.
@@ -96,7 +96,7 @@ impl Probe for MosaicOf {
         }
         let mut pieces = plan.pieces.clone();
         pieces.sort_by_key(|p| p.row);
-        let by_row: Vec<&[Piece]> = pieces.chunk_by(|a, b| a.row == b.row).collect();
+        let by_row: Vec<&[PlacedPicture]> = pieces.chunk_by(|a, b| a.row == b.row).collect();
         let mut canvas = Canvas::new([0, 0, plan.width, plan.height]);
         let small = |i: usize| laid.small(by_row[i][0].row);
         let report = stream(std::slice::from_ref(&(0..by_row.len())), 64, (job, "mosaic"), small, |items| {

@@ -10,7 +10,7 @@ use crate::job::Job;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::probe::Probe;
 use crate::probes::retrieval::codes::finish;
-use crate::probes::retrieval::coding::{Codes, Coding, Images, Pool};
+use crate::probes::retrieval::coding::{Codes, Coding, Images, Pooling};
 use crate::probes::retrieval::max_activating::numbers;
 use crate::show::{Artifact, Cell, Part, Pictures, Table};
 use crate::stats::{Z95, wilson};
@@ -70,7 +70,7 @@ crate::params! {
         /// The images of the input, where the input is codes.
         data: Option<Dataset> = None;
         /// How a layer's positions are pooled.
-        pool: Pool = Pool::Mean;
+        pool: Pooling = Pooling::Mean;
         /// Whether the code is taken after the rectifier that follows the layer.
         relu: bool = true;
         /// Whether codes of image files are cached on disk.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::probe::Probe;
 use crate::probes::retrieval::codes::finish;
-use crate::probes::retrieval::coding::{Codes, Coding, Pool};
+use crate::probes::retrieval::coding::{Codes, Coding, Pooling};
 use crate::probes::retrieval::embedding::{Colour, cloud, groups, mosaic};
 use crate::show::{Artifact, Cloud, Mark, Part, Plot, Series, Table};
 use crate::subject::{Input, Subject};
@@ -34,7 +34,7 @@ crate::params! {
         /// Whether the grid of images is drawn.
         images: bool = false;
         /// How a layer's positions are pooled.
-        pool: Pool = Pool::Mean;
+        pool: Pooling = Pooling::Mean;
         /// Whether the code is taken after the rectifier that follows the layer.
         relu: bool = true;
         /// Whether codes of image files are cached on disk.

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::axes::MapLayout;
-use crate::graph::{Field, NodeId};
+use crate::graph::{NodeId, ReceptiveField};
 use crate::kernels::matmul::{Matrix, matmul};
 use crate::model::Model;
 use crate::pass::{Tap, Trace};
@@ -173,9 +173,9 @@ impl Query {
     }
 
     /// The receptive field of an activation.
-    pub fn field(&self) -> Field {
+    pub fn field(&self) -> ReceptiveField {
         match (&self.kind, self.node) {
-            (Kind::Score(_), _) | (_, None) => Field::Whole,
+            (Kind::Score(_), _) | (_, None) => ReceptiveField::Whole,
             (_, Some(node)) => self.model.graph().field(node),
         }
     }
@@ -234,7 +234,7 @@ pub struct Thinning {
     /// Peaks whose receptive field overlaps that of a larger one by more than this (intersection over union) are left out.
     pub overlap: f64,
     /// The units' receptive field.
-    pub field: Field,
+    pub field: ReceptiveField,
 }
 
 impl Thinning {
@@ -260,7 +260,7 @@ impl Thinning {
 
     /// Intersection over union of two units' windows, padding included.
     fn shared(&self, a: usize, b: usize, columns: usize) -> f64 {
-        let Field::Local { size, stride, .. } = self.field else { return 1.0 };
+        let ReceptiveField::Local { size, stride, .. } = self.field else { return 1.0 };
         let apart = [(a / columns).abs_diff(b / columns), (a % columns).abs_diff(b % columns)];
         let common: f64 = (0..2).map(|i| size[i].saturating_sub(apart[i] * stride[i]) as f64).product();
         common / (2.0 * (size[0] * size[1]) as f64 - common)

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::probe::Probe;
 use crate::probes::retrieval::codes::finish;
-use crate::probes::retrieval::coding::{Codes, Coding, Images, Pool};
+use crate::probes::retrieval::coding::{Codes, Coding, Images, Pooling};
 use crate::probes::retrieval::embedding::{Colour, MAX_THUMBNAILS, cloud, groups, mosaic};
 use crate::show::{Artifact, Cloud, Part, Table};
 use crate::subject::{Input, Subject};
@@ -50,7 +50,7 @@ crate::params! {
         /// Whether thumbnails and the grid of images are drawn.
         images: bool = true;
         /// How a layer's positions are pooled.
-        pool: Pool = Pool::Mean;
+        pool: Pooling = Pooling::Mean;
         /// Whether the code is taken after the rectifier that follows the layer.
         relu: bool = true;
         /// Whether codes of image files are cached on disk.

@@ -23,7 +23,7 @@ use crate::space::features::{FeatureMap, input_of};
 use crate::space::hog::hog;
 use crate::stream::readable;
 use crate::subject::{Input, Subject};
-use detectors::{Around, Detector, Object, Prior, Training, best};
+use detectors::{Around, CroppedObject, PointDetector, PointPrior, Training, best};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -87,7 +87,7 @@ impl Probe for KeypointPrediction {
         self.fits(model, &nodes, images, job)?;
         let (mut known, mut left_out, mut beyond) = (Known::default(), LeftOut::default(), 0);
         for i in job.steps("keypoint_prediction: features", images) {
-            let object = Object::of(model, &data, i)?;
+            let object = CroppedObject::of(model, &data, i)?;
             left_out.add(&object.caption, &object.outside.0);
             beyond += object.outside.1;
             let taken: Vec<NodeId> = nodes.iter().copied().chain([codes]).collect();
@@ -105,7 +105,8 @@ impl Probe for KeypointPrediction {
         for m in job.steps("keypoint_prediction: detectors", methods.len()) {
             judged.push(self.judged(&known, &methods[m], &kinds, &priors, size.height.max(size.width) as f64));
         }
-        let found = report::Found { model, known: &known, kinds: &kinds, priors: &priors, methods: &methods, judged };
+        let found =
+            report::Findings { model, known: &known, kinds: &kinds, priors: &priors, methods: &methods, judged };
         let complete = found.judged.len();
         let made = self.report(&found)?.notes(report.note()).notes(left_out.note());
         let outside = (beyond > 0).then(|| format!("{beyond} named points outside their object's box are left out"));
@@ -117,7 +118,7 @@ impl Probe for KeypointPrediction {
 /// Objects with their features.
 #[derive(Default)]
 struct Known {
-    objects: Vec<Object>,
+    objects: Vec<CroppedObject>,
     /// For each object its features by layer, then HOG.
     features: Vec<Vec<FeatureMap>>,
     /// For each object the features of the last maps, flat, by which objects are compared.
@@ -295,13 +296,14 @@ impl KeypointPrediction {
             if tested().next().is_none() {
                 return (Vec::new(), 0.0, 0);
             }
-            let Some(detector) = Detector::train(&examples, method.around, how, (k * self.folds + fold) as u64) else {
+            let Some(detector) = PointDetector::train(&examples, method.around, how, (k * self.folds + fold) as u64)
+            else {
                 return (Vec::new(), 0.0, 0);
             };
             let found = tested().map(|(j, o)| {
                 let map = &known.features[*o][method.features];
                 let scores = detector.scores(map, method.around);
-                let prior = Prior { at: priors[starts[*k] + j], sigma: self.sigma * side };
+                let prior = PointPrior { at: priors[starts[*k] + j], sigma: self.sigma * side };
                 (starts[*k] + j, [best(map, &scores, None), best(map, &scores, Some((prior, self.eta)))])
             });
             (found.collect(), detector.gap(), detector.unseen)
@@ -319,7 +321,7 @@ impl KeypointPrediction {
 
 /// Adds the error of a prediction: `found` and `truth` in px of the object's input, the error in the photo's pixels, with its
 /// box's longer side.
-fn miss(misses: &mut Misses, object: &Object, found: (f64, f64), truth: (f64, f64)) {
+fn miss(misses: &mut Misses, object: &CroppedObject, found: (f64, f64), truth: (f64, f64)) {
     let [across, down] = object.scale;
     misses.add((found.0 * across, found.1 * down), (truth.0 * across, truth.1 * down), object.extent);
 }

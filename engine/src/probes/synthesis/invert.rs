@@ -9,7 +9,7 @@ use crate::ascent::{Adam, Ascent, LbfgsOptimiser, MatchCode, Momentum, Optimiser
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
-use crate::graph::field::Field;
+use crate::graph::field::ReceptiveField;
 use crate::job::Job;
 use crate::model::Model;
 use crate::params::LayerName;
@@ -330,7 +330,7 @@ impl Invert {
 /// The weight of total variation grows with the layer's stride, since the code then determines less of the image.
 fn default_variation(model: &Model, node: NodeId) -> f64 {
     let stride = match model.graph().field(node) {
-        Field::Local { stride, .. } => ((stride[0] * stride[1]) as f64).sqrt(),
+        ReceptiveField::Local { stride, .. } => ((stride[0] * stride[1]) as f64).sqrt(),
         _ => 32.0,
     };
     2e-3 * stride

@@ -10,19 +10,19 @@ const MAX_END: f64 = f64::MAX / 4.0;
 
 /// A linear axis for plotters with given ticks: plotters' own choice has a single tick on axes shorter than 2e-16, and takes no
 /// names.
-pub struct Axis {
+pub struct TickedAxis {
     line: RangedCoordf64,
     marks: Vec<(f64, String)>,
 }
 
-impl Axis {
+impl TickedAxis {
     /// An axis from `low` to `high` with a text at each tick in `marks`.
     pub fn new((low, high): (f64, f64), marks: Vec<(f64, String)>) -> Self {
-        Axis { line: (low..high).into(), marks }
+        TickedAxis { line: (low..high).into(), marks }
     }
 }
 
-impl Ranged for Axis {
+impl Ranged for TickedAxis {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
@@ -40,7 +40,7 @@ impl Ranged for Axis {
     }
 }
 
-impl ValueFormatter<f64> for Axis {
+impl ValueFormatter<f64> for TickedAxis {
     fn format_ext(&self, value: &f64) -> String {
         self.marks.iter().find(|(at, _)| at == value).map_or(String::new(), |(_, text)| text.clone())
     }

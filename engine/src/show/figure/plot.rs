@@ -7,7 +7,7 @@ use super::super::font::{self, Face};
 use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters, paragraph};
 use super::super::table::short;
 use super::SMALL_TEXT;
-use super::axis::{Axis, ranges, spacing};
+use super::axis::{TickedAxis, ranges, spacing};
 use super::bar::ticks;
 use super::map::legend;
 use super::recorder::{Recorder, fine, px};
@@ -98,7 +98,7 @@ struct Frame {
 }
 
 type Wrong = DrawingAreaErrorKind<Infallible>;
-type Chart<'a, 'b> = ChartContext<'a, Recorder<'b>, Cartesian2d<Axis, Axis>>;
+type Chart<'a, 'b> = ChartContext<'a, Recorder<'b>, Cartesian2d<TickedAxis, TickedAxis>>;
 
 /// Draws axes and series; returns the positions of the categories' names along the axis, px.
 fn chart(
@@ -112,15 +112,13 @@ fn chart(
     let upright = panel.height - MARGIN.0 - frame.foot;
     let area = Recorder::new(panel).into_drawing_area();
     let zero = marks.iter().any(|(at, _)| *at == 0.0);
+    let below = if plot.categories.is_empty() { numbers(frame.xs, across) } else { names.marks() };
     let mut chart: Chart = ChartBuilder::on(&area)
         .margin_top(fine(MARGIN.0))
         .margin_right(fine(MARGIN.1))
         .y_label_area_size(fine(frame.left))
         .x_label_area_size(fine(frame.foot))
-        .build_cartesian_2d(
-            Axis::new(frame.xs, if plot.categories.is_empty() { numbers(frame.xs, across) } else { names.marks() }),
-            Axis::new(frame.ys, marks),
-        )?;
+        .build_cartesian_2d(TickedAxis::new(frame.xs, below), TickedAxis::new(frame.ys, marks))?;
     let (x_label, y_label) =
         (font::abbreviate(&plot.x_label, LABEL.0, across), font::abbreviate(&plot.y_label, LABEL.0, upright));
     let mut mesh = chart.configure_mesh();

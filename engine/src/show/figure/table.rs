@@ -7,9 +7,9 @@ use super::SMALL_TEXT;
 
 /// How many rows are drawn.
 const MAX_ROWS: usize = 20;
-const SIZE: f64 = 12.0;
-const LINE: f64 = 20.0;
-const PAD: f64 = 9.0;
+const FONT_SIZE: f64 = 12.0;
+const LINE_HEIGHT: f64 = 20.0;
+const CELL_PADDING: f64 = 9.0;
 const MIN_COLUMN: f64 = 44.0;
 
 /// The table within `width` px.
@@ -20,17 +20,19 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
     let rows: Vec<Vec<String>> = table.rows().iter().take(MAX_ROWS).map(|r| r.iter().map(shown).collect()).collect();
     let natural: Vec<f64> = (0..table.columns().len())
         .map(|c| {
-            let cells = rows.iter().map(|r| font::width(&r[c], SIZE, Face::Sans));
-            let head = font::width(&table.columns()[c], SIZE, Face::Sans) * 1.06;
-            cells.fold(head, f64::max) + 2.0 * PAD
+            let cells = rows.iter().map(|r| font::width(&r[c], FONT_SIZE, Face::Sans));
+            let head = font::width(&table.columns()[c], FONT_SIZE, Face::Sans) * 1.06;
+            cells.fold(head, f64::max) + 2.0 * CELL_PADDING
         })
         .collect();
     // A number is never cut: that would be another number.
     let least: Vec<f64> = (0..natural.len())
         .map(|c| match is_of_numbers(table, c) {
             true => {
-                rows.iter().map(|r| font::width(&r[c], SIZE, Face::Sans)).fold(MIN_COLUMN - 2.0 * PAD, f64::max)
-                    + 2.0 * PAD
+                rows.iter()
+                    .map(|r| font::width(&r[c], FONT_SIZE, Face::Sans))
+                    .fold(MIN_COLUMN - 2.0 * CELL_PADDING, f64::max)
+                    + 2.0 * CELL_PADDING
             }
             false => MIN_COLUMN,
         })
@@ -39,23 +41,26 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
         .collect();
     let widths = share(&natural, &least, width);
     let total: f64 = widths.iter().sum();
-    let mut scene = Scene::new(total, LINE * (rows.len() as f64 + 1.0) + 4.0);
+    let mut scene = Scene::new(total, LINE_HEIGHT * (rows.len() as f64 + 1.0) + 4.0);
     let mut left = 0.0;
     for (c, wide) in widths.iter().enumerate() {
-        let (x, anchor) =
-            if is_of_numbers(table, c) { (left + wide - PAD, Anchor::End) } else { (left + PAD, Anchor::Start) };
-        let room = wide - 2.0 * PAD;
-        let head = font::abbreviate(&table.columns()[c], SIZE * 1.05, room + 1.0);
-        scene.add(SceneItem::Letters(Letters { bold: true, ..letters(x, 14.0, &head, SIZE, INK, anchor) }));
+        let (x, anchor) = if is_of_numbers(table, c) {
+            (left + wide - CELL_PADDING, Anchor::End)
+        } else {
+            (left + CELL_PADDING, Anchor::Start)
+        };
+        let room = wide - 2.0 * CELL_PADDING;
+        let head = font::abbreviate(&table.columns()[c], FONT_SIZE * 1.05, room + 1.0);
+        scene.add(SceneItem::Letters(Letters { bold: true, ..letters(x, 14.0, &head, FONT_SIZE, INK, anchor) }));
         for (i, row) in rows.iter().enumerate() {
-            let text = font::abbreviate(&row[c], SIZE, room + 0.5);
-            scene.write(x, LINE * (i as f64 + 1.0) + 17.0, &text, SIZE, INK, anchor);
+            let text = font::abbreviate(&row[c], FONT_SIZE, room + 0.5);
+            scene.write(x, LINE_HEIGHT * (i as f64 + 1.0) + 17.0, &text, FONT_SIZE, INK, anchor);
         }
         left += wide;
     }
-    scene.rule((0.0, LINE), (total, LINE), SOFT, 1.0);
+    scene.rule((0.0, LINE_HEIGHT), (total, LINE_HEIGHT), SOFT, 1.0);
     for i in 1..rows.len() {
-        let y = LINE * (i as f64 + 1.0) + 2.0;
+        let y = LINE_HEIGHT * (i as f64 + 1.0) + 2.0;
         scene.rule((0.0, y), (total, y), FAINT, 0.6);
     }
     let hidden = table.columns().len() - widths.len();

@@ -54,14 +54,14 @@ struct Bucket {
 }
 
 /// One object, as it was when it was opened.
-pub struct Object {
+pub struct CloudObject {
     bucket: Arc<Bucket>,
     uri: String,
     path: Path,
     tag: Option<String>,
 }
 
-impl Object {
+impl CloudObject {
     /// The object at an address, and its length in bytes.
     ///
     /// # Errors
@@ -72,11 +72,11 @@ impl Object {
         let about: ObjectMeta = bucket.wait(uri, async move { store.head(&at).await })?;
         // A weak tag names no bytes.
         let tag = about.e_tag.filter(|tag| !tag.starts_with("W/"));
-        Ok((Object { bucket, uri: uri.to_string(), path, tag }, about.size))
+        Ok((CloudObject { bucket, uri: uri.to_string(), path, tag }, about.size))
     }
 }
 
-impl Ranges for Object {
+impl Ranges for CloudObject {
     fn range(&self, start: u64, length: usize) -> Result<Bytes> {
         if length == 0 {
             return Ok(Bytes::new());
@@ -95,7 +95,7 @@ impl Ranges for Object {
 /// All bytes of an object of at most `most`, by one request.
 ///
 /// # Errors
-/// As [`Object::open`], and where it is longer.
+/// As [`CloudObject::open`], and where it is longer.
 pub fn whole(uri: &str, most: u64) -> Result<Bytes> {
     let (bucket, path) = place(uri)?;
     let store = bucket.store.clone();

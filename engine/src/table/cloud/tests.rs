@@ -209,7 +209,7 @@ fn patterns_list_what_begins_as_they_do() {
     for wrong in ["s3://", "s3://a b/c", "s3:///c"] {
         assert!(matching(wrong).unwrap_err().message.contains("names no bucket"), "{wrong}");
     }
-    assert!(Object::open("s3://listed/").map(drop).unwrap_err().message.contains("names a bucket"));
+    assert!(CloudObject::open("s3://listed/").map(drop).unwrap_err().message.contains("names a bucket"));
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn a_store_that_does_not_answer_breaks_no_image() {
 #[test]
 fn an_object_that_changes_is_noticed() {
     let (_, _) = bucket("changed", &[("a.bin", vec![1; 3 << 20])]);
-    let (object, length) = Object::open("s3://changed/a.bin").unwrap();
+    let (object, length) = CloudObject::open("s3://changed/a.bin").unwrap();
     assert_eq!((length, object.range(5, 3).unwrap()), (3 << 20, Bytes::from_static(&[1, 1, 1])));
     let store = buckets().lock().unwrap()["s3://changed"].store.clone();
     runtime().unwrap().block_on(store.put(&Path::parse("a.bin").unwrap(), vec![2; 3 << 20].into())).unwrap();

@@ -7,7 +7,7 @@ use parquet::errors::ParquetError;
 
 /// A value of a cell.
 #[derive(Clone, Debug)]
-pub enum Cell {
+pub enum ParquetCell {
     /// None.
     Nothing,
     /// True or false.
@@ -22,15 +22,15 @@ pub enum Cell {
     Bytes(Bytes),
 }
 
-impl Cell {
+impl ParquetCell {
     /// A whole number as it is stored, of a column of unsigned ones or not.
     pub fn of_int(stored: i32, unsigned: bool) -> Self {
-        Cell::Int(if unsigned { i64::from(stored as u32) } else { i64::from(stored) })
+        ParquetCell::Int(if unsigned { i64::from(stored as u32) } else { i64::from(stored) })
     }
 
     /// The same of 64 bits; an unsigned one from 2^63 on is no whole number here.
     pub fn of_long(stored: i64, unsigned: bool) -> Self {
-        if unsigned && stored < 0 { Cell::Number(stored as u64 as f64) } else { Cell::Int(stored) }
+        if unsigned && stored < 0 { ParquetCell::Number(stored as u64 as f64) } else { ParquetCell::Int(stored) }
     }
 }
 
@@ -61,13 +61,18 @@ pub fn skip(reader: &mut ColumnReader, rows: usize) -> Result<(), ParquetError> 
 ///
 /// # Errors
 /// Where the file ends before, or is damaged.
-pub fn read(reader: &mut ColumnReader, rows: usize, max: i16, unsigned: bool) -> Result<Vec<Cell>, ParquetError> {
+pub fn read(
+    reader: &mut ColumnReader,
+    rows: usize,
+    max: i16,
+    unsigned: bool,
+) -> Result<Vec<ParquetCell>, ParquetError> {
     fn values<T: DataType>(
         reader: &mut ColumnReaderImpl<T>,
         rows: usize,
         max: i16,
-        cell: impl Fn(T::T) -> Cell,
-    ) -> Result<Vec<Cell>, ParquetError> {
+        cell: impl Fn(T::T) -> ParquetCell,
+    ) -> Result<Vec<ParquetCell>, ParquetError> {
         let (mut values, mut levels): (Vec<T::T>, Vec<i16>) = (Vec::new(), Vec::new());
         let (mut read, mut left) = (0, rows);
         while left > 0 {
@@ -84,21 +89,21 @@ pub fn read(reader: &mut ColumnReader, rows: usize, max: i16, unsigned: bool) ->
         }
         Ok(levels
             .iter()
-            .map(|l| if *l == max { values.next().unwrap_or(Cell::Nothing) } else { Cell::Nothing })
+            .map(|l| if *l == max { values.next().unwrap_or(ParquetCell::Nothing) } else { ParquetCell::Nothing })
             .collect())
     }
     match reader {
-        ColumnReader::BoolColumnReader(r) => values(r, rows, max, Cell::Bool),
-        ColumnReader::Int32ColumnReader(r) => values(r, rows, max, |v| Cell::of_int(v, unsigned)),
-        ColumnReader::Int64ColumnReader(r) => values(r, rows, max, |v| Cell::of_long(v, unsigned)),
-        ColumnReader::Int96ColumnReader(r) => values(r, rows, max, |_| Cell::Nothing),
-        ColumnReader::FloatColumnReader(r) => values(r, rows, max, Cell::Single),
-        ColumnReader::DoubleColumnReader(r) => values(r, rows, max, Cell::Number),
+        ColumnReader::BoolColumnReader(r) => values(r, rows, max, ParquetCell::Bool),
+        ColumnReader::Int32ColumnReader(r) => values(r, rows, max, |v| ParquetCell::of_int(v, unsigned)),
+        ColumnReader::Int64ColumnReader(r) => values(r, rows, max, |v| ParquetCell::of_long(v, unsigned)),
+        ColumnReader::Int96ColumnReader(r) => values(r, rows, max, |_| ParquetCell::Nothing),
+        ColumnReader::FloatColumnReader(r) => values(r, rows, max, ParquetCell::Single),
+        ColumnReader::DoubleColumnReader(r) => values(r, rows, max, ParquetCell::Number),
         ColumnReader::ByteArrayColumnReader(r) => {
-            values(r, rows, max, |v| Cell::Bytes(Bytes::copy_from_slice(v.data())))
+            values(r, rows, max, |v| ParquetCell::Bytes(Bytes::copy_from_slice(v.data())))
         }
         ColumnReader::FixedLenByteArrayColumnReader(r) => {
-            values(r, rows, max, |v| Cell::Bytes(Bytes::copy_from_slice(v.data())))
+            values(r, rows, max, |v| ParquetCell::Bytes(Bytes::copy_from_slice(v.data())))
         }
     }
 }

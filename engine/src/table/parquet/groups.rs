@@ -2,10 +2,10 @@
 //! states of each (Parquet's `Statistics`).
 
 use super::Parquet;
-use super::cells::Cell;
+use super::cells::ParquetCell;
 use crate::error::{Error, Result, did_you_mean};
 use crate::table::filter::{Comparison, Condition, Filter, FilterValue, Literal, Test};
-use crate::table::rows::Prepared;
+use crate::table::rows::PreparedFilter;
 use parquet::basic::{LogicalType, Type as Physical};
 use parquet::file::reader::FileReader;
 use parquet::file::statistics::Statistics;
@@ -25,7 +25,7 @@ struct Known {
 impl Parquet {
     /// The filter with the names of classes as numbers where the column holds those, and the rows of the groups that can
     /// fulfil it.
-    pub(super) fn by_statistics(&self, filter: &Filter) -> Result<Prepared> {
+    pub(super) fn by_statistics(&self, filter: &Filter) -> Result<PreparedFilter> {
         let meta = self.file.metadata();
         let schema = meta.file_metadata().schema_descr();
         let mut conditions = Vec::new();
@@ -108,9 +108,9 @@ fn comparable(condition: &Condition, column: &ColumnDescriptor) -> Result<()> {
 
 fn known(stated: Option<&Statistics>, rows: usize, unsigned: bool) -> Option<Known> {
     let stated = stated?;
-    let of_cell = |cell: Cell| match cell {
-        Cell::Int(i) => Some(FilterValue::Int(i)),
-        Cell::Number(x) => Some(FilterValue::Number(x)),
+    let of_cell = |cell: ParquetCell| match cell {
+        ParquetCell::Int(i) => Some(FilterValue::Int(i)),
+        ParquetCell::Number(x) => Some(FilterValue::Number(x)),
         _ => None,
     };
     let pair = |a: Option<FilterValue>, b: Option<FilterValue>| a.zip(b);
@@ -125,11 +125,11 @@ fn known(stated: Option<&Statistics>, rows: usize, unsigned: bool) -> Option<Kno
             pair(s.min_opt().map(|b| FilterValue::Bool(*b)), s.max_opt().map(|b| FilterValue::Bool(*b)))
         }
         Statistics::Int32(s) if signed => {
-            let one = |v: &i32| of_cell(Cell::of_int(*v, unsigned));
+            let one = |v: &i32| of_cell(ParquetCell::of_int(*v, unsigned));
             pair(s.min_opt().and_then(one), s.max_opt().and_then(one))
         }
         Statistics::Int64(s) if signed => {
-            let one = |v: &i64| of_cell(Cell::of_long(*v, unsigned));
+            let one = |v: &i64| of_cell(ParquetCell::of_long(*v, unsigned));
             pair(s.min_opt().and_then(one), s.max_opt().and_then(one))
         }
         Statistics::Float(s) => pair(s.min_opt().and_then(single), s.max_opt().and_then(single)),

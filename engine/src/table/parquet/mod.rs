@@ -8,11 +8,11 @@ mod pages;
 
 use super::bytes::{ByteSource, with_source_error};
 use super::filter::{Filter, FilterValue};
-use super::rows::{ColumnChoice, IMAGES, LABELS, Pixels, Prepared, Rows};
+use super::rows::{ColumnChoice, IMAGES, LABELS, PixelSource, PreparedFilter, Rows};
 use crate::data::Attribute;
 use crate::error::{Error, Result, did_you_mean};
 use crate::limits::{BLOCK, ROWS, ROWS_A_BYTE};
-use cells::{Cell, read, skip};
+use cells::{ParquetCell, read, skip};
 use pages::Pages;
 use parquet::basic::{ConvertedType, LogicalType, SortOrder, Type as Physical};
 use parquet::column::reader::{ColumnReader, get_column_reader};
@@ -62,7 +62,7 @@ struct Cursor {
     next: usize,
     reader: Option<ColumnReader>,
     /// Group, block, cells.
-    kept: VecDeque<(usize, usize, Vec<Cell>)>,
+    kept: VecDeque<(usize, usize, Vec<ParquetCell>)>,
     /// A group that cannot be read from that block on, and why.
     broken: Option<(usize, usize, Error)>,
 }
@@ -147,7 +147,7 @@ impl Parquet {
         Ok(Parquet { source, starts, bytes, path, label, attributes, filtered, names, columns: columns.clone(), file })
     }
 
-    fn cell(&self, column: &Column, row: usize) -> Result<Cell> {
+    fn cell(&self, column: &Column, row: usize) -> Result<ParquetCell> {
         let group = self.starts.partition_point(|s| *s <= row).saturating_sub(1);
         let (Some(start), Some(end)) = (self.starts.get(group), self.starts.get(group + 1)) else {
             return Err(Error::not_found(format!("no row {row}")));
@@ -245,17 +245,17 @@ impl Rows for Parquet {
         self.starts.last().copied().unwrap_or_default()
     }
 
-    fn pixels(&self, row: usize) -> Result<Pixels> {
+    fn pixels(&self, row: usize) -> Result<PixelSource> {
         if let Some(column) = &self.bytes
-            && let Cell::Bytes(bytes) = self.cell(column, row)?
+            && let ParquetCell::Bytes(bytes) = self.cell(column, row)?
         {
-            return Ok(Pixels::Bytes(bytes));
+            return Ok(PixelSource::Bytes(bytes));
         }
         if let Some(column) = &self.path
-            && let Cell::Bytes(path) = self.cell(column, row)?
+            && let ParquetCell::Bytes(path) = self.cell(column, row)?
             && !path.is_empty()
         {
-            return Ok(Pixels::Path(text(&path)?));
+            return Ok(PixelSource::Path(text(&path)?));
         }
         Err(Error::format(format!("row {row} has no image")))
     }
@@ -263,47 +263,47 @@ impl Rows for Parquet {
     fn label(&self, row: usize) -> Result<Option<String>> {
         let Some(column) = &self.label else { return Ok(None) };
         Ok(match self.cell(column, row)? {
-            Cell::Nothing => None,
-            Cell::Bool(b) => Some(b.to_string()),
-            Cell::Int(i) => self.columns.name_of(i, &self.names),
-            Cell::Single(x) => Some(x.to_string()),
-            Cell::Number(x) => Some(x.to_string()),
-            Cell::Bytes(bytes) => Some(text(&bytes)?).filter(|t| !t.is_empty()),
+            ParquetCell::Nothing => None,
+            ParquetCell::Bool(b) => Some(b.to_string()),
+            ParquetCell::Int(i) => self.columns.name_of(i, &self.names),
+            ParquetCell::Single(x) => Some(x.to_string()),
+            ParquetCell::Number(x) => Some(x.to_string()),
+            ParquetCell::Bytes(bytes) => Some(text(&bytes)?).filter(|t| !t.is_empty()),
         })
     }
 
     fn attribute(&self, row: usize, name: &str) -> Result<Option<Attribute>> {
         let Some((_, column)) = self.attributes.iter().find(|(n, _)| n == name) else { return Ok(None) };
         Ok(match self.cell(column, row)? {
-            Cell::Nothing => None,
-            Cell::Bool(b) => Some(Attribute::Text(b.to_string())),
-            Cell::Int(i) => Some(Attribute::Number(i as f64)),
-            Cell::Single(x) => Some(Attribute::Number(f64::from(x))),
-            Cell::Number(x) => Some(Attribute::Number(x)),
-            Cell::Bytes(bytes) => Some(Attribute::Text(text(&bytes)?)),
+            ParquetCell::Nothing => None,
+            ParquetCell::Bool(b) => Some(Attribute::Text(b.to_string())),
+            ParquetCell::Int(i) => Some(Attribute::Number(i as f64)),
+            ParquetCell::Single(x) => Some(Attribute::Number(f64::from(x))),
+            ParquetCell::Number(x) => Some(Attribute::Number(x)),
+            ParquetCell::Bytes(bytes) => Some(Attribute::Text(text(&bytes)?)),
         })
     }
 
-    fn prepare(&self, filter: &Filter) -> Result<Prepared> {
+    fn prepare(&self, filter: &Filter) -> Result<PreparedFilter> {
         self.by_statistics(filter)
     }
 
     fn value(&self, row: usize, name: &str) -> Result<FilterValue> {
         let Some((_, column)) = self.filtered.iter().find(|(n, _)| n == name) else { return Ok(FilterValue::Nothing) };
         Ok(match self.cell(column, row)? {
-            Cell::Nothing => FilterValue::Nothing,
-            Cell::Bool(b) => FilterValue::Bool(b),
-            Cell::Int(i) => FilterValue::Int(i),
-            Cell::Single(x) => FilterValue::Single(x),
-            Cell::Number(x) => FilterValue::Number(x),
-            Cell::Bytes(bytes) => FilterValue::Text(text(&bytes)?),
+            ParquetCell::Nothing => FilterValue::Nothing,
+            ParquetCell::Bool(b) => FilterValue::Bool(b),
+            ParquetCell::Int(i) => FilterValue::Int(i),
+            ParquetCell::Single(x) => FilterValue::Single(x),
+            ParquetCell::Number(x) => FilterValue::Number(x),
+            ParquetCell::Bytes(bytes) => FilterValue::Text(text(&bytes)?),
         })
     }
 }
 
 /// The bytes of texts and images in cells.
-fn held(cells: &[Cell]) -> u64 {
-    cells.iter().map(|cell| if let Cell::Bytes(bytes) = cell { bytes.len() as u64 } else { 0 }).sum()
+fn held(cells: &[ParquetCell]) -> u64 {
+    cells.iter().map(|cell| if let ParquetCell::Bytes(bytes) = cell { bytes.len() as u64 } else { 0 }).sum()
 }
 
 /// What the Parquet reader gives; a panic of it at a damaged file is an error as others are.

@@ -90,10 +90,10 @@ impl Length for Pages {
 }
 
 impl ChunkReader for Pages {
-    type T = Header;
+    type T = PageHeaderReader;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(Header { from: self.part.get_read(start)?, pages: self.clone(), checked: false })
+        Ok(PageHeaderReader { from: self.part.get_read(start)?, pages: self.clone(), checked: false })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -104,13 +104,13 @@ impl ChunkReader for Pages {
 }
 
 /// A reader of a page's header. The reader of pages makes one where it knows the header already, too, and then reads nothing.
-pub struct Header {
+pub struct PageHeaderReader {
     from: BufReader<crate::table::bytes::At>,
     pages: Pages,
     checked: bool,
 }
 
-impl Read for Header {
+impl Read for PageHeaderReader {
     fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
         if !std::mem::replace(&mut self.checked, true) {
             let begin = self.from.fill_buf()?;

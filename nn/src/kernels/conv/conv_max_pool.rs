@@ -20,7 +20,7 @@ pub struct ConvMaxPool<'a> {
     /// Its sizes.
     pub conv: Geometry,
     /// The sizes of the pool.
-    pub pool: pool::Geometry,
+    pub pool: pool::PoolGeometry,
 }
 
 /// Whether fusing a max pool into the convolution pays: where its output is much larger than its input, as for a first layer.

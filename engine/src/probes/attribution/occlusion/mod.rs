@@ -17,7 +17,7 @@ use crate::subject::{Input, Prepared, Subject};
 use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
 use positions::Positions;
-use watch::{Found, Watch, watched_layer};
+use watch::{Watch, WatchedValues, watched_layer};
 
 pub use patch::{Extent, Fill, pixels};
 
@@ -81,7 +81,7 @@ impl Probe for Occlusion {
         let fill = self.fill.values(model, &prepared.x)?;
         let base = to_f32(&prepared.x)?;
         let batch = job.batch(model, 2 * model.graph().peak_len() + base.len(), together(model));
-        let mut found = Found::nothing(places.len());
+        let mut found = WatchedValues::nothing(places.len());
         // Blocks, on which the choice of kernels depends, follow from shapes; memory says how much of one is computed at once.
         let blocks = places.blocks(together(model), &probe.pass);
         for block in job.steps("occlusion", blocks.len()) {
@@ -130,7 +130,7 @@ impl Occlusion {
         prepared: &Prepared,
         probe: &Watch<'_>,
         places: &Positions,
-        found: Found,
+        found: WatchedValues,
     ) -> Result<Artifact> {
         let (model, extent) = (probe.model, Some(places.extent()));
         let grid = |values: Vec<f32>| tensor(values, &[places.rows, places.columns]);

@@ -9,17 +9,17 @@ use crate::tensor::to_f64;
 use candle_core::Tensor;
 
 /// What is noted at each position; NaN where none was computed yet.
-pub(super) struct Found {
+pub(super) struct WatchedValues {
     pub(super) done: usize,
     pub(super) score: Vec<f32>,
     pub(super) best: Vec<f32>,
     pub(super) activity: Vec<f32>,
 }
 
-impl Found {
+impl WatchedValues {
     pub(super) fn nothing(len: usize) -> Self {
         let all = vec![f32::NAN; len];
-        Found { done: 0, score: all.clone(), best: all.clone(), activity: all }
+        WatchedValues { done: 0, score: all.clone(), best: all.clone(), activity: all }
     }
 }
 
@@ -93,7 +93,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Records the watched value with the patch at each of the positions in `which`.
-    pub(super) fn note(&self, which: &[usize], changed: &Changed<'_>, found: &mut Found) -> Result<()> {
+    pub(super) fn note(&self, which: &[usize], changed: &Changed<'_>, found: &mut WatchedValues) -> Result<()> {
         for (i, (score, best)) in which.iter().zip(self.scores(&changed.trace(&self.read)?)?) {
             (found.score[*i], found.best[*i]) = (score as f32, best as f32);
         }

@@ -11,7 +11,7 @@ use crate::tensor::to_f64;
 use candle_core::Tensor;
 
 /// A layer of each net, and sums over their values.
-pub struct Pair {
+pub struct LayerPair {
     nodes: [NodeId; 2],
     names: [String; 2],
     /// Whether they were matched by name; otherwise by position.
@@ -20,7 +20,7 @@ pub struct Pair {
     sums: [f64; 4],
 }
 
-impl Pair {
+impl LayerPair {
     /// |b - a| / |a|; 0 where both are zero everywhere.
     pub fn error(&self) -> f64 {
         let [a, _, _, apart] = self.sums;
@@ -42,7 +42,7 @@ impl Pair {
 /// The matched layers of two nets.
 pub struct Pairing {
     /// In the first net's order.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<LayerPair>,
     /// Layers of the first net without a partner, and the second's.
     alone: [Vec<String>; 2],
     /// Whether one of the nets computes with integers where the other does not.
@@ -87,11 +87,11 @@ impl Pairing {
             first.iter().zip(&found).filter(|(_, f)| f.is_none()).map(|(id, _)| name(a, *id)).collect(),
             free.iter().filter(|id| named.is_empty() && !used.contains(id)).map(|id| name(b, *id)).collect(),
         ];
-        let pairs: Vec<Pair> = first
+        let pairs: Vec<LayerPair> = first
             .iter()
             .zip(&found)
             .filter_map(|(id, f)| f.map(|(other, by_name)| (*id, other, by_name)))
-            .map(|(id, other, by_name)| Pair {
+            .map(|(id, other, by_name)| LayerPair {
                 nodes: [id, other],
                 names: [name(a, id), name(b, other)],
                 by_name,
@@ -144,7 +144,7 @@ impl Pairing {
             series: vec![Series {
                 name: "error".into(),
                 x: (0..self.pairs.len()).map(|i| i as f64).collect(),
-                y: self.pairs.iter().map(Pair::error).collect(),
+                y: self.pairs.iter().map(LayerPair::error).collect(),
                 bars: Vec::new(),
                 mark: Mark::Line,
             }],
@@ -156,7 +156,7 @@ impl Pairing {
         let columns = [format!("layer of {}", nets[0]), format!("layer of {}", nets[1])];
         let more = ["matched by", "error", "signal to noise, dB", "cosine"].map(String::from);
         let mut table = Table::new(columns.into_iter().chain(more));
-        let mut order: Vec<&Pair> = self.pairs.iter().collect();
+        let mut order: Vec<&LayerPair> = self.pairs.iter().collect();
         order.sort_by(|p, q| q.error().total_cmp(&p.error()));
         for pair in order {
             table.push([

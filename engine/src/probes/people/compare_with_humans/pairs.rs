@@ -10,7 +10,7 @@ use crate::stats::quantile;
 const RESAMPLES: usize = 1000;
 
 /// Two judges; the first is the one that errs more often.
-pub struct Pair {
+pub struct JudgePair {
     /// Their places in the panel.
     pub judges: [usize; 2],
     /// How often they are right and wrong.
@@ -24,7 +24,7 @@ pub struct Pair {
 }
 
 /// All pairs with images in common: people with nets first, then nets, then people among themselves.
-pub fn of(panel: &Panel, top: usize, job: &Job) -> Vec<Pair> {
+pub fn of(panel: &Panel, top: usize, job: &Job) -> Vec<JudgePair> {
     let n = panel.judges.len();
     let mut all: Vec<(usize, usize)> = (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b))).collect();
     all.sort_by_key(|(a, b)| match (panel.judges[*a].person, panel.judges[*b].person) {
@@ -35,7 +35,7 @@ pub fn of(panel: &Panel, top: usize, job: &Job) -> Vec<Pair> {
     all.into_iter().filter_map(|(a, b)| pair(panel, a, b, top, job)).collect()
 }
 
-fn pair(panel: &Panel, a: usize, b: usize, top: usize, job: &Job) -> Option<Pair> {
+fn pair(panel: &Panel, a: usize, b: usize, top: usize, job: &Job) -> Option<JudgePair> {
     let right = |j: usize, p: usize| panel.judges[j].right(p, panel.truth[p], top);
     let both = |a: usize, b: usize| -> Vec<(bool, bool)> {
         (0..panel.images.len()).filter_map(|p| Some((right(a, p)?, right(b, p)?))).collect()
@@ -61,7 +61,7 @@ fn pair(panel: &Panel, a: usize, b: usize, top: usize, job: &Job) -> Option<Pair
         .collect();
     kappas.sort_by(f64::total_cmp);
     let interval = counts.error_consistency().and(quantile(&kappas, 0.025).zip(quantile(&kappas, 0.975)));
-    Some(Pair {
+    Some(JudgePair {
         judges: [a, b],
         z: z_test(counts.errors(), [counts.n(); 2]),
         kappa: cohen_kappa(&named),
@@ -71,7 +71,7 @@ fn pair(panel: &Panel, a: usize, b: usize, top: usize, job: &Job) -> Option<Pair
 }
 
 /// The tables.
-pub fn parts(panel: &Panel, pairs: &[Pair], top: usize) -> Vec<Part> {
+pub fn parts(panel: &Panel, pairs: &[JudgePair], top: usize) -> Vec<Part> {
     if pairs.is_empty() {
         return Vec::new();
     }
@@ -145,7 +145,7 @@ pub fn parts(panel: &Panel, pairs: &[Pair], top: usize) -> Vec<Part> {
 }
 
 /// The mean error consistency among people, among nets, and between the two.
-fn means(panel: &Panel, pairs: &[Pair]) -> Table {
+fn means(panel: &Panel, pairs: &[JudgePair]) -> Table {
     let mut table = Table::new(["between", "pairs", "mean", "lowest", "highest"]);
     let person = |j: usize| panel.judges[j].person;
     for (between, people) in [("people", 2), ("people and nets", 1), ("nets", 0)] {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// How often people chose each class for each image.
 #[derive(Clone, Debug, Default)]
-pub enum Counts {
+pub enum ChoiceCounts {
     /// Counted from the labels.
     #[default]
     None,
@@ -23,7 +23,7 @@ pub enum Counts {
     Tensor(Tensor),
 }
 
-impl Param for Counts {
+impl Param for ChoiceCounts {
     const FILE: bool = true;
 
     fn form() -> Form {
@@ -32,25 +32,25 @@ impl Param for Counts {
 
     fn read(value: &Value) -> Result<Self> {
         match value {
-            Value::Nothing => Ok(Counts::None),
-            Value::Text(path) => Ok(Counts::File(path.into())),
-            Value::Tensor(t) => Ok(Counts::Tensor(t.clone())),
+            Value::Nothing => Ok(ChoiceCounts::None),
+            Value::Text(path) => Ok(ChoiceCounts::File(path.into())),
+            Value::Tensor(t) => Ok(ChoiceCounts::Tensor(t.clone())),
             other => Err(wrong_kind::<Self>(other)),
         }
     }
 
     fn write(&self) -> Value {
         match self {
-            Counts::None => Value::Nothing,
-            Counts::File(path) => Value::Text(path.to_string_lossy().into_owned()),
-            Counts::Tensor(t) => Value::Tensor(t.clone()),
+            ChoiceCounts::None => Value::Nothing,
+            ChoiceCounts::File(path) => Value::Text(path.to_string_lossy().into_owned()),
+            ChoiceCounts::Tensor(t) => Value::Tensor(t.clone()),
         }
     }
 }
 
 /// Adds the nets' cross-entropy with people's answers, and the correlation of their uncertainties.
 pub fn compare(
-    given: &Counts,
+    given: &ChoiceCounts,
     panel: &Panel,
     data: &Dataset,
     keys: &ImageIds,
@@ -58,13 +58,15 @@ pub fn compare(
     artifact: Artifact,
 ) -> Result<Artifact> {
     let soft = match given {
-        Counts::None => from_answers(panel, classes.len()),
-        Counts::Tensor(t) => from_tensor(t, panel, data.len(), classes.len())?,
-        Counts::File(path) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy")) => {
+        ChoiceCounts::None => from_answers(panel, classes.len()),
+        ChoiceCounts::Tensor(t) => from_tensor(t, panel, data.len(), classes.len())?,
+        ChoiceCounts::File(path) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy")) => {
             from_tensor(&crate::data::load_tensor(path)?, panel, data.len(), classes.len())
                 .context(|| format!("`{}`", path.display()))?
         }
-        Counts::File(path) => from_table(path, panel, keys, classes).context(|| format!("`{}`", path.display()))?,
+        ChoiceCounts::File(path) => {
+            from_table(path, panel, keys, classes).context(|| format!("`{}`", path.display()))?
+        }
     };
     if soft.is_empty() {
         return Ok(artifact);

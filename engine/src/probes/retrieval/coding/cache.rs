@@ -4,7 +4,7 @@
 //! BLAKE3 and the row, one after the other. Segments are written whole or not at all and named by their content, so that
 //! interrupts and races leave no partial segment; a damaged one is ignored.
 
-use super::{Coding, Pool};
+use super::{Coding, Pooling};
 use crate::data::{Dataset, Source};
 use crate::digest::machine;
 use crate::error::{Error, Result};
@@ -34,9 +34,9 @@ impl Cache {
         let Some(root) = cache_dir().ok().filter(|_| coding.cache && !is_held() && files()) else { return Ok(closed) };
         let width = d + 2 * usize::from(coding.predictions);
         let pool = match coding.pool {
-            Pool::Mean => "mean",
-            Pool::Max => "max",
-            Pool::None => "none",
+            Pooling::Mean => "mean",
+            Pooling::Max => "max",
+            Pooling::None => "none",
         };
         let what = serde_json::json!([
             model.weights_digest()?,

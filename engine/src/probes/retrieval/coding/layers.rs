@@ -1,6 +1,6 @@
 //! The codes of many layers in one pass over the images.
 
-use super::{Pool, code_len, last_hidden, pooled};
+use super::{Pooling, code_len, last_hidden, pooled};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
@@ -28,7 +28,7 @@ impl LayerCodes {
     ///
     /// # Errors
     /// Where they do not fit in the job's memory, or no image can be read.
-    pub fn of(model: &Model, nodes: &[NodeId], data: &Dataset, pool: Pool, job: &Job) -> Result<Self> {
+    pub fn of(model: &Model, nodes: &[NodeId], data: &Dataset, pool: Pooling, job: &Job) -> Result<Self> {
         let graph = model.graph();
         let lengths: Vec<usize> = nodes.iter().map(|n| code_len(&graph.node(*n).shape, pool)).collect();
         let needed = 4 * lengths.iter().sum::<usize>() as u64 * data.len() as u64;

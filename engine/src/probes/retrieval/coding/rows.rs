@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 /// Codes by image number.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rows {
+pub struct CodeRows {
     /// Values a code.
     pub d: usize,
     /// The images' numbers, ascending.
@@ -17,10 +17,10 @@ pub struct Rows {
     pub predicted: Vec<(usize, f64)>,
 }
 
-impl Rows {
+impl CodeRows {
     /// None yet, of `d` values each.
     pub fn new(d: usize) -> Self {
-        Rows { d, images: Vec::new(), values: Vec::new(), predicted: Vec::new() }
+        CodeRows { d, images: Vec::new(), values: Vec::new(), predicted: Vec::new() }
     }
 
     /// Appends the code of an image that comes after all others: its values, then class and probability where those are computed.
@@ -39,7 +39,7 @@ impl Rows {
         }
         let mut order: Vec<usize> = (0..self.images.len()).collect();
         order.sort_by_key(|r| self.images[*r]);
-        let mut sorted = Rows::new(self.d);
+        let mut sorted = CodeRows::new(self.d);
         for r in order {
             sorted.images.push(self.images[r]);
             sorted.values.extend_from_slice(&self.values[r * self.d..(r + 1) * self.d]);
@@ -49,7 +49,7 @@ impl Rows {
     }
 }
 
-impl State for Rows {
+impl State for CodeRows {
     const KIND: &'static str = "codes 1";
 
     fn merge(&mut self, other: Self) -> Result<()> {
@@ -59,7 +59,7 @@ impl State for Rows {
         self.images.extend(other.images);
         self.values.extend(other.values);
         self.predicted.extend(other.predicted);
-        *self = std::mem::replace(self, Rows::new(0)).sorted();
+        *self = std::mem::replace(self, CodeRows::new(0)).sorted();
         Ok(())
     }
 
@@ -79,7 +79,7 @@ impl State for Rows {
         let d = d.first().copied().unwrap_or_default();
         fields.check(images.len().checked_mul(d) == Some(values.len()) && classes.len() == probabilities.len())?;
         fields.check(classes.is_empty() || classes.len() == images.len())?;
-        Ok(Rows { d, images, values, predicted: classes.into_iter().zip(probabilities.iter().copied()).collect() })
+        Ok(CodeRows { d, images, values, predicted: classes.into_iter().zip(probabilities.iter().copied()).collect() })
     }
 }
 
@@ -91,16 +91,16 @@ mod tests {
     #[test]
     fn parts_join_in_the_images_order() {
         let part = |images: std::ops::Range<usize>| {
-            let mut rows = Rows::new(2);
+            let mut rows = CodeRows::new(2);
             images.for_each(|i| rows.push(i, &[i as f32, 0.5, (i % 3) as f32, 0.25]));
             rows
         };
         let whole = part(0..10);
         for parts in [[part(0..4), part(4..7), part(7..10)], [part(7..10), part(0..4), part(4..7)]] {
-            let mut joined = Rows::new(2);
-            parts.into_iter().for_each(|p| joined.merge(Rows::read(&p.write()).unwrap()).unwrap());
+            let mut joined = CodeRows::new(2);
+            parts.into_iter().for_each(|p| joined.merge(CodeRows::read(&p.write()).unwrap()).unwrap());
             assert_eq!(joined, whole);
         }
-        assert!(Rows::new(3).merge(whole).is_err());
+        assert!(CodeRows::new(3).merge(whole).is_err());
     }
 }

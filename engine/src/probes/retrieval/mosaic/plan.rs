@@ -1,6 +1,6 @@
 //! Where each picture of a mosaic lies, px of the whole.
 
-use super::Places;
+use super::MosaicLayout;
 use crate::embed::cells::filled;
 use crate::embed::grid::assign;
 use crate::embed::knn::squared;
@@ -13,7 +13,7 @@ const BYTES_PER_CELL: u64 = 256;
 
 /// A picture's place: the code's row, and the upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct PlacedPicture {
     pub row: usize,
     pub left: usize,
     pub top: usize,
@@ -27,7 +27,7 @@ pub struct Plan {
     /// The side of a picture, px.
     pub side: usize,
     /// What is painted, later ones over earlier ones.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<PlacedPicture>,
     /// Lines between cells: [left, top, width, height] and their colour.
     pub seams: Vec<([usize; 4], Rgb)>,
     /// Rows and columns of the grid, and the code's row in each cell; none where places are exact.
@@ -53,7 +53,7 @@ impl Plan {
     ///
     /// # Errors
     /// Where a point is not finite, the pictures do not fit, or there are more cells than the job's memory has room for.
-    pub fn of(points: &[[f64; 2]], places: Places, [size, side]: [usize; 2], job: &Job) -> Result<Self> {
+    pub fn of(points: &[[f64; 2]], places: MosaicLayout, [size, side]: [usize; 2], job: &Job) -> Result<Self> {
         if points.is_empty() || points.iter().flatten().any(|v| !v.is_finite()) {
             return Err(Error::value("a mosaic needs places, each of two finite numbers"));
         }
@@ -62,8 +62,8 @@ impl Plan {
                 .hint("a smaller `cell` or a larger `size`"));
         }
         match places {
-            Places::Exact => Ok(exact(points, size, side)),
-            Places::Filled => {
+            MosaicLayout::Exact => Ok(exact(points, size, side)),
+            MosaicLayout::Filled => {
                 let (scaled, extent) = scaled(points, (size / side) as f64);
                 let [columns, rows] = extent.map(|e| (e.ceil() as usize).max(1));
                 let bytes = rows as u64 * columns as u64 * BYTES_PER_CELL;
@@ -78,7 +78,7 @@ impl Plan {
                 let of = filled(&scaled, [rows, columns], job)?.into_iter().map(Some).collect();
                 Ok(on_grid(Cells { rows, columns, of }, side))
             }
-            Places::Once => {
+            MosaicLayout::Once => {
                 let grid = assign(points)?;
                 let (columns, rows) = (grid.columns, points.len().div_ceil(grid.columns));
                 let side = size / columns.max(rows);
@@ -141,14 +141,15 @@ fn scaled(points: &[[f64; 2]], length: f64) -> (Vec<[f64; 2]>, [f64; 2]) {
 
 fn exact(points: &[[f64; 2]], size: usize, side: usize) -> Plan {
     let (scaled, extent) = scaled(points, (size - side) as f64);
-    let piece = |(row, p): (usize, &[f64; 2])| Piece { row, left: p[0].round() as usize, top: p[1].round() as usize };
+    let piece =
+        |(row, p): (usize, &[f64; 2])| PlacedPicture { row, left: p[0].round() as usize, top: p[1].round() as usize };
     let [width, height] = extent.map(|e| e.round() as usize + side);
     Plan { width, height, side, pieces: scaled.iter().enumerate().map(piece).collect(), seams: Vec::new(), grid: None }
 }
 
 fn on_grid(cells: Cells, side: usize) -> Plan {
     let at = |i: usize| (i % cells.columns * side, i / cells.columns * side);
-    let piece = |(i, row): (usize, &Option<usize>)| row.map(|row| Piece { row, left: at(i).0, top: at(i).1 });
+    let piece = |(i, row): (usize, &Option<usize>)| row.map(|row| PlacedPicture { row, left: at(i).0, top: at(i).1 });
     let pieces = cells.of.iter().enumerate().filter_map(piece).collect();
     let (width, height) = (cells.columns * side, cells.rows * side);
     Plan { width, height, side, pieces, seams: Vec::new(), grid: Some(cells) }

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 /// An object cropped by its box and resized to the net's input.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub struct CroppedObject {
     /// The box at the net's input size; the whole photo where there is no box.
     pub image: Image,
     /// Named points (x, y), px of the input.
@@ -28,7 +28,7 @@ pub struct Object {
     pub caption: String,
 }
 
-impl Object {
+impl CroppedObject {
     /// The object of image `i`.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Object {
         let points: Vec<_> = image.keypoints().iter().map(|(name, at)| (name.clone(), *at)).collect();
         let beyond = outside(&photo);
         let outside_box = photo.keypoints().len() - beyond.len() - points.len();
-        Ok(Object {
+        Ok(CroppedObject {
             scale: [
                 area.width as f64 / preprocess.size.width as f64,
                 area.height as f64 / preprocess.size.height as f64,
@@ -112,13 +112,13 @@ const MAX_MINING_ROUNDS: usize = 20;
 
 /// A detector of one named point.
 #[derive(Clone, Debug)]
-pub struct Detector {
+pub struct PointDetector {
     svm: Svm,
     /// Negative examples that violate the margin and were left out.
     pub unseen: usize,
 }
 
-impl Detector {
+impl PointDetector {
     /// Trained on objects' maps, each with where the point is on it; nothing where there is no negative example.
     pub fn train(objects: &[(&FeatureMap, (f64, f64))], around: Around, how: Training, seed: u64) -> Option<Self> {
         let d = objects.first().map(|(map, _)| around.len(map))?;
@@ -147,7 +147,7 @@ impl Detector {
             scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             let unseen = scored.iter().filter(|(score, _)| *score > -1.0).count();
             if unseen == 0 || round == MAX_MINING_ROUNDS {
-                return Some(Detector { svm, unseen });
+                return Some(PointDetector { svm, unseen });
             }
             let hard = unseen.min(how.negatives);
             taken.extend(scored[..hard].iter().map(|(_, e)| *e));
@@ -191,7 +191,7 @@ fn examples(map: &FeatureMap, (x, y): (f64, f64), around: Around, positives: usi
 
 /// A spherical Gaussian of where a point is expected, px of the input.
 #[derive(Clone, Copy, Debug)]
-pub struct Prior {
+pub struct PointPrior {
     /// Its mean.
     pub at: (f64, f64),
     /// Its standard deviation.
@@ -200,10 +200,10 @@ pub struct Prior {
 
 /// The position with the largest product s^(1 - eta) p^eta of the detector's score through the logistic function and the
 /// prior; with no prior that with the largest score. Of equals the first.
-pub fn best(map: &FeatureMap, scores: &[f64], prior: Option<(Prior, f64)>) -> (f64, f64) {
+pub fn best(map: &FeatureMap, scores: &[f64], prior: Option<(PointPrior, f64)>) -> (f64, f64) {
     let value = |i: usize| match prior {
         None => scores[i],
-        Some((Prior { at, sigma }, eta)) => {
+        Some((PointPrior { at, sigma }, eta)) => {
             let (x, y) = map.lattice.centre(i);
             let square = (x - at.0).powi(2) + (y - at.1).powi(2);
             // ln of the logistic function, without overflow.
@@ -250,7 +250,7 @@ mod tests {
         let mut scores = vec![-2.0; 12];
         (scores[0], scores[11]) = (1.0, 0.9);
         assert_eq!(best(&map, &scores, None), (2.0, 2.0));
-        let prior = Prior { at: (14.0, 10.0), sigma: 4.0 };
+        let prior = PointPrior { at: (14.0, 10.0), sigma: 4.0 };
         assert_eq!(best(&map, &scores, Some((prior, 0.0))), (2.0, 2.0));
         assert_eq!(best(&map, &scores, Some((prior, 0.1))), (14.0, 10.0));
         assert_eq!(best(&map, &[0.0; 12], Some((prior, 1.0))), (14.0, 10.0));

@@ -1,6 +1,6 @@
 //! The report of predicted points: a table and a plot by method, a table by point, and some objects with their points.
 
-use super::{Judged, KeypointPrediction, Kind, Known, Method, Object, miss};
+use super::{CroppedObject, Judged, KeypointPrediction, Kind, Known, Method, miss};
 use crate::error::Result;
 use crate::model::Model;
 use crate::probes::spatial::Misses;
@@ -9,7 +9,7 @@ use crate::stats::{Z95, wilson};
 use crate::tensor::tensor;
 
 /// What was found.
-pub struct Found<'a> {
+pub struct Findings<'a> {
     pub model: &'a Model,
     pub known: &'a Known,
     pub kinds: &'a [Kind],
@@ -23,9 +23,9 @@ pub struct Found<'a> {
 /// Objects that are drawn.
 const DRAWN_OBJECTS: usize = 3;
 
-impl Found<'_> {
+impl Findings<'_> {
     /// Each point that is asked for: its kind, its object and where it is.
-    fn points(&self) -> impl Iterator<Item = (usize, &Object, (f64, f64))> {
+    fn points(&self) -> impl Iterator<Item = (usize, &CroppedObject, (f64, f64))> {
         let of = |(k, kind): (usize, &'_ Kind)| {
             let at = |o: &usize| {
                 let object = &self.known.objects[*o];
@@ -65,7 +65,7 @@ impl Found<'_> {
 }
 
 impl KeypointPrediction {
-    pub(super) fn report(&self, found: &Found<'_>) -> Result<Artifact> {
+    pub(super) fn report(&self, found: &Findings<'_>) -> Result<Artifact> {
         let last = self.alphas[self.alphas.len() - 1];
         let alone = found.by_prior(|_| true);
         let (methods, points) = (found.judged.len(), found.priors.len());
@@ -154,7 +154,7 @@ impl KeypointPrediction {
             .note(format!("the detectors' duality gap is at most {gap:.1e} of their objective{left}")))
     }
 
-    fn by_point(&self, found: &Found<'_>, method: usize, alpha: f64) -> Table {
+    fn by_point(&self, found: &Findings<'_>, method: usize, alpha: f64) -> Table {
         let mut table = Table::new(["point", "number", "detector", "with prior", "prior alone"]);
         for (k, kind) in found.kinds.iter().enumerate() {
             let only = |other: usize| other == k;
@@ -173,7 +173,7 @@ impl KeypointPrediction {
 }
 
 /// The first objects, with squares within which a prediction is right and what the method found with the prior.
-fn drawn(found: &Found<'_>, method: usize, alpha: f64) -> Vec<Part> {
+fn drawn(found: &Findings<'_>, method: usize, alpha: f64) -> Vec<Part> {
     let mut parts = Vec::new();
     for object in found.known.objects.iter().filter(|o| !o.points.is_empty()).take(DRAWN_OBJECTS) {
         let mut boxes = Vec::new();

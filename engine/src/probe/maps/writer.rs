@@ -10,15 +10,15 @@ use std::path::Path;
 /// The columns of the table of maps.
 const COLUMNS: [&str; 5] = ["image", "name", "label", "map", "file"];
 /// Bytes of maps in a part of a Parquet table, about.
-const PART: usize = 32 << 20;
+const BYTES_PER_PART: usize = 32 << 20;
 /// The most maps in a part.
-const MOST: usize = 4096;
+const MOST_MAPS_PER_PART: usize = 4096;
 
 /// What is known of an image besides its map: its number, name and label.
-pub type Known = [Cell; 3];
+pub type ImageCells = [Cell; 3];
 
 /// Where maps go while they are made.
-pub struct Sink<'a> {
+pub struct MapWriter<'a> {
     /// Images in all.
     images: usize,
     kind: Kind<'a>,
@@ -40,14 +40,14 @@ struct Parts<'a> {
     /// The part at hand, and whether its file is there already.
     at: Option<(usize, bool)>,
     /// Its images so far, with what their maps are.
-    rows: Vec<(Known, String)>,
+    rows: Vec<(ImageCells, String)>,
     maps: Vec<Tensor>,
 }
 
-impl<'a> Sink<'a> {
+impl<'a> MapWriter<'a> {
     /// For so many images; maps have at most `values` values. In a folder of columns the maps are parts of a Parquet table.
     pub fn new(folder: Option<&'a mut dyn Folder>, images: usize, values: usize) -> Self {
-        let each = (PART / (4 * values.max(1))).clamp(1, MOST);
+        let each = (BYTES_PER_PART / (4 * values.max(1))).clamp(1, MOST_MAPS_PER_PART);
         let kind = match folder {
             None => Kind::Memory(Vec::new()),
             Some(folder) if folder.in_columns() => {
@@ -55,7 +55,7 @@ impl<'a> Sink<'a> {
             }
             Some(folder) => Kind::Files(folder),
         };
-        Sink { images, kind, table: Table::new(COLUMNS) }
+        MapWriter { images, kind, table: Table::new(COLUMNS) }
     }
 
     /// Whether the map of image `i` is in its file already.
@@ -80,7 +80,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Notes an image whose map is in its file and is not made again.
-    pub fn skip(&mut self, i: usize, known: Known) {
+    pub fn skip(&mut self, i: usize, known: ImageCells) {
         let file = self.file(i);
         self.table.push(known.into_iter().chain([Cell::Nothing, file.into()]));
     }
@@ -89,7 +89,7 @@ impl<'a> Sink<'a> {
     ///
     /// # Errors
     /// Where it cannot be written, or the maps do not fit in memory.
-    pub fn put(&mut self, i: usize, known: Known, what: &str, map: &Tensor, job: &Job) -> Result<()> {
+    pub fn put(&mut self, i: usize, known: ImageCells, what: &str, map: &Tensor, job: &Job) -> Result<()> {
         let there = self.has(i)?;
         let file = self.file(i);
         let mut named = Cell::from(file.as_str());

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// One image: its attribute, its confound, and which nets are right.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct JudgedImage {
     /// The attribute.
     pub value: Attribute,
     /// The confound, where there is one.
@@ -18,13 +18,13 @@ pub struct Seen {
 
 /// The images of a part of a data set, in their order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answers {
+pub struct JudgedImages {
     /// The nets' number.
     nets: usize,
     /// The images' numbers, ascending.
     images: Vec<usize>,
     /// What is known of each.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<JudgedImage>,
     /// Images without a label or the attribute.
     pub without: u64,
 }
@@ -34,25 +34,25 @@ const NUMBER: u8 = 0;
 const TEXT: u8 = 1;
 const NOTHING: u8 = 2;
 
-impl Answers {
+impl JudgedImages {
     /// Of no image yet.
     pub fn new(nets: usize) -> Self {
-        Answers { nets, images: Vec::new(), seen: Vec::new(), without: 0 }
+        JudgedImages { nets, images: Vec::new(), seen: Vec::new(), without: 0 }
     }
 
     /// The images' numbers, what is known of each, and how many are without a label or the attribute.
-    pub fn into_parts(self) -> (Vec<usize>, Vec<Seen>, u64) {
+    pub fn into_parts(self) -> (Vec<usize>, Vec<JudgedImage>, u64) {
         (self.images, self.seen, self.without)
     }
 
     /// An image behind all others.
-    pub fn push(&mut self, image: usize, seen: Seen) {
+    pub fn push(&mut self, image: usize, seen: JudgedImage) {
         self.images.push(image);
         self.seen.push(seen);
     }
 }
 
-impl State for Answers {
+impl State for JudgedImages {
     const KIND: &'static str = "accuracy_by_attribute 1";
 
     fn merge(&mut self, other: Self) -> Result<()> {
@@ -63,7 +63,7 @@ impl State for Answers {
         self.seen.extend(other.seen);
         self.without += other.without;
         if !self.images.is_sorted() {
-            let mut all: Vec<(usize, Seen)> = self.images.drain(..).zip(self.seen.drain(..)).collect();
+            let mut all: Vec<(usize, JudgedImage)> = self.images.drain(..).zip(self.seen.drain(..)).collect();
             all.sort_by_key(|(image, _)| *image);
             (self.images, self.seen) = all.into_iter().unzip();
         }
@@ -93,9 +93,9 @@ impl State for Answers {
         for (i, (value, within)) in values.into_iter().zip(within).enumerate() {
             let value = value.ok_or_else(|| Error::format("the state has an image without the attribute"))?;
             let hits = hits[i * nets..(i + 1) * nets].iter().map(|h| *h == 1).collect();
-            seen.push(Seen { value, within, hits });
+            seen.push(JudgedImage { value, within, hits });
         }
-        Ok(Answers { nets, images, seen, without })
+        Ok(JudgedImages { nets, images, seen, without })
     }
 }
 
@@ -152,21 +152,21 @@ mod tests {
     #[test]
     fn parts_join_in_the_images_order_with_texts_and_numbers() {
         let part = |images: std::ops::Range<usize>| {
-            let mut answers = Answers::new(2);
+            let mut answers = JudgedImages::new(2);
             for i in images {
                 let value = match i % 3 {
                     0 => Attribute::Text(format!("é{i}")),
                     _ => Attribute::Number(i as f64 / 7.0),
                 };
                 let within = (i % 2 == 0).then(|| Attribute::Text(String::new()));
-                answers.push(i, Seen { value, within, hits: vec![i % 2 == 0, true] });
+                answers.push(i, JudgedImage { value, within, hits: vec![i % 2 == 0, true] });
                 answers.without += 1;
             }
             answers
         };
         let whole = part(0..9);
         let mut joined = part(5..9);
-        joined.merge(Answers::read(&part(0..5).write()).unwrap()).unwrap();
+        joined.merge(JudgedImages::read(&part(0..5).write()).unwrap()).unwrap();
         assert_eq!(joined, whole);
     }
 }
