@@ -49,7 +49,7 @@ def torchvision_nets():
     class Out(nn.Module):
         def __init__(s, m): super().__init__(); s.m = m
         def forward(s, x): return s.m(x)['out']
-    for n in 'fcn_resnet50 deeplabv3_mobilenet_v3_large lraspp_mobilenet_v3_large'.split():
+    for n in M.list_models(module=S):
         add('tv_' + n, I64, lambda n=n: Out(getattr(S, n)(weights=None, weights_backbone=None, num_classes=5)))
     import torchvision.models.video as V
     v = (2, 3, 8, 32, 32)
@@ -57,12 +57,33 @@ def torchvision_nets():
     add('tv_s3d', (2, 3, 16, 64, 64), lambda: V.s3d(weights=None, num_classes=10))
     from torchvision.models.video.swin_transformer import SwinTransformer3d
     add('tv_swin3d', (2, 3, 4, 32, 32), lambda: SwinTransformer3d([2, 4, 4], 24, [2, 2], [2, 4], [2, 4, 4], num_classes=10))
-    from torchvision.models.detection import retinanet_resnet50_fpn, ssdlite320_mobilenet_v3_large, fcos_resnet50_fpn
+    import torchvision.models.detection as D
     class Heads(nn.Module):
-        def __init__(s, m): super().__init__(); s.b, s.h = m.backbone, m.head
-        def forward(s, x): return torch.cat([v.flatten(1) for v in s.h(list(s.b(x).values())).values()], 1)
-    add('tv_retinanet_heads', I64, lambda: Heads(retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=5)))
-    add('tv_fcos_heads', I64, lambda: Heads(fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=5)))
+        """A detector at its heads: one stage's classes and boxes, or the first stage's objectness and boxes."""
+        def __init__(s, m): super().__init__(); s.b, s.h = m.backbone, m.head if hasattr(m, 'head') else m.rpn.head
+        def forward(s, x):
+            heads = s.h(list(s.b(x).values()))
+            values = heads.values() if isinstance(heads, dict) else [v for each in heads for v in each]
+            return torch.cat([v.flatten(1) for v in values], 1)
+    class Regions(nn.Module):
+        """A detector's second stage on two regions: classes and boxes, masks or key points."""
+        def __init__(s, m):
+            super().__init__(); s.b, s.h = m.backbone, m.roi_heads
+            s.register_buffer('rois', torch.tensor([[0., 4, 6, 40, 50], [0, 20, 10, 60, 30]]))
+        def forward(s, x):
+            import torchvision.ops as O
+            pool = lambda p: O.roi_align(s.b(x)['0'], s.rois, p.output_size[0], .25, p.sampling_ratio)
+            made = list(s.h.box_predictor(s.h.box_head(pool(s.h.box_roi_pool))))
+            if s.h.has_mask(): made.append(s.h.mask_predictor(s.h.mask_head(pool(s.h.mask_roi_pool))))
+            if s.h.has_keypoint(): made.append(s.h.keypoint_predictor(s.h.keypoint_head(pool(s.h.keypoint_roi_pool))))
+            return torch.cat([v.flatten().unsqueeze(0) for v in made], 1)
+    def detector(n):
+        return getattr(D, n)(weights=None, weights_backbone=None, num_classes=5, **(dict(num_keypoints=3) if 'keypoint' in n else {}))
+    for n in M.list_models(module=D):
+        size = 300 if n == 'ssd300_vgg16' else 128 if n.startswith('ssd') else 64
+        add(f'tv_{n}_heads', (2, 3, size, size), lambda n=n: Heads(detector(n)))
+        if 'rcnn' in n:
+            add(f'tv_{n}_regions', (1, 3, 64, 64), lambda n=n: Regions(detector(n)), fixed=True)
 
 def timm_nets():
     import timm

@@ -232,7 +232,7 @@ fn d_rise_is_the_mean_of_masks_by_similarity() {
     let (base, rng) = (to_f64(&prepared.x).unwrap(), Job::new().rng("d_rise"));
     let mut sums = vec![[0.0; 2]; SIDE[0] * SIDE[1]];
     for i in 0..12 {
-        let mask = mask(&rng, i, 4, 0.5, SIDE);
+        let mask = mask(&rng, i, 4, 0.5, &SIDE);
         let masked = base.iter().enumerate().map(|(k, v)| v * f64::from(mask[k % mask.len()])).collect();
         let masked = tensor(masked, prepared.x.dims()).unwrap().to_dtype(DType::F32).unwrap();
         let all = detector.candidates(&masked, 0.05).unwrap().remove(0);

@@ -12,10 +12,10 @@ const SIZE: [usize; 2] = [10, 14];
 const CELLS: usize = 3;
 const KEEP: f64 = 0.3;
 
-/// A linear map of `channels` planes with these weights (outputs x values) and biases.
-fn linear(channels: usize, weights: Vec<f64>, bias: Vec<f64>) -> Model {
-    let n = channels * SIZE[0] * SIZE[1];
-    let mut net = Net::new(&[channels, SIZE[0], SIZE[1]], 0.0);
+/// A linear map of inputs of this shape with these weights (outputs x values) and biases.
+fn linear(shape: &[usize], weights: Vec<f64>, bias: Vec<f64>) -> Model {
+    let n = shape.iter().product();
+    let mut net = Net::new(shape, 0.0);
     net.then("flat", Op::Reshape(vec![n]));
     let outputs = bias.len();
     let weight = net.b.param("weight", tensor(weights, &[outputs, n]).unwrap()).unwrap();
@@ -36,33 +36,38 @@ fn shares(at: usize, cell: usize) -> [f64; CELLS] {
 ///
 /// A mask is m_p = sum_k B_k(p + shift) g_k with g_k = 1 by chance `KEEP`, and the B_k sum to 1, so for one shift
 /// E[m_p m_q] = keep^2 + keep (1 - keep) sum_k B_k(p + shift) B_k(q + shift).
-fn expected(p: [usize; 2], q: [usize; 2]) -> f64 {
-    let cell = SIZE.map(|n| n.div_ceil(CELLS));
+fn expected(size: &[usize], p: usize, q: usize) -> f64 {
     let along = |axis: usize| -> f64 {
+        let inner: usize = size[axis + 1..].iter().product();
+        let cell = size[axis].div_ceil(CELLS);
         let both = |shift: usize| -> f64 {
-            let (a, b) = (shares(p[axis] + shift, cell[axis]), shares(q[axis] + shift, cell[axis]));
-            a.iter().zip(b).map(|(a, b)| a * b).sum()
+            let (a, b) = (p / inner % size[axis] + shift, q / inner % size[axis] + shift);
+            shares(a, cell).iter().zip(shares(b, cell)).map(|(a, b)| a * b).sum()
         };
-        (0..cell[axis]).map(both).sum::<f64>() / cell[axis] as f64
+        (0..cell).map(both).sum::<f64>() / cell as f64
     };
-    KEEP + (1.0 - KEEP) * along(0) * along(1)
+    KEEP + (1.0 - KEEP) * (0..size.len()).map(along).product::<f64>()
 }
 
-/// A net that sees one pixel: its map is what masks that keep this pixel keep besides.
+/// A net that sees one value: its map is what masks that keep this value keep besides. An image, a signal, a volume.
 #[test]
 fn the_map_of_a_linear_net_is_its_expectation() {
-    let [height, width] = SIZE;
-    for pixel in [[0, 0], [4, 6], [9, 2]] {
-        let mut weights = vec![0.0; height * width];
-        weights[pixel[0] * width + pixel[1]] = 2.0;
-        let model = linear(1, weights, vec![0.25]);
-        let on = Subject::layer(&model, "fc").unwrap().unit(&[0]).unwrap();
-        let x = tensor(vec![1.5f64; height * width], &[1, 1, height, width]).unwrap();
-        let probe = Rise::new().masks(20_000usize).cells(CELLS).keep(KEEP);
-        let map = array(&explain(&probe, &on, &x), "rise");
-        for (i, value) in map.iter().enumerate() {
-            let want = 2.0 * 1.5 * expected([i / width, i % width], pixel) + 0.25;
-            assert!((value - want).abs() < 0.08, "{pixel:?} at {i}: {value}, not {want}");
+    let cases: [(&[usize], &[usize]); 3] = [(&SIZE, &[0, 62, 128]), (&[17], &[0, 9]), (&[4, 5, 7], &[0, 75, 139])];
+    for (size, places) in cases {
+        let n = size.iter().product();
+        for place in places {
+            let mut weights = vec![0.0; n];
+            weights[*place] = 2.0;
+            let model = linear(&[&[1], size].concat(), weights, vec![0.25]);
+            let on = Subject::layer(&model, "fc").unwrap().unit(&[0]).unwrap();
+            let x = tensor(vec![1.5f64; n], &[&[1, 1], size].concat()).unwrap();
+            let probe = Rise::new().masks(20_000usize).cells(CELLS).keep(KEEP);
+            let made = explain(&probe, &on, &x);
+            assert_eq!(made.value().unwrap().dims(), size);
+            for (i, value) in array(&made, "rise").iter().enumerate() {
+                let want = 2.0 * 1.5 * expected(size, i, *place) + 0.25;
+                assert!((value - want).abs() < 0.08, "{size:?}, {place} at {i}: {value}, not {want}");
+            }
         }
     }
 }
@@ -71,7 +76,7 @@ fn the_map_of_a_linear_net_is_its_expectation() {
 #[test]
 fn classes_are_weighed_by_their_probability() {
     let n = 3 * SIZE[0] * SIZE[1];
-    let model = linear(3, [vec![0.01; n], vec![-0.01; n]].concat(), vec![0.0, 0.0]);
+    let model = linear(&[3, SIZE[0], SIZE[1]], [vec![0.01; n], vec![-0.01; n]].concat(), vec![0.0, 0.0]);
     let x = tensor(vec![0.3f64; n], &[1, 3, SIZE[0], SIZE[1]]).unwrap();
     let on = Subject::class_at(&model, 0).unwrap();
     let map = array(&explain(&Rise::new().masks(2000usize).cells(1usize).keep(KEEP), &on, &x), "rise");

@@ -78,7 +78,7 @@ impl DRise {
         for chunk in job.steps("d_rise", self.masks.div_ceil(batch)) {
             let n = batch.min(self.masks - chunk * batch);
             let masks: Vec<Vec<f32>> =
-                (done..done + n).map(|i| mask(&rng, i as u64, self.cells, self.keep, [height, width])).collect();
+                (done..done + n).map(|i| mask(&rng, i as u64, self.cells, self.keep, &[height, width])).collect();
             let all = masked(&base, &masks);
             let candidates = detector.candidates(&tensor(all, &[n, channels, height, width])?, self.score)?;
             for (mask, candidates) in masks.iter().zip(candidates) {

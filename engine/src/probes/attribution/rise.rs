@@ -28,7 +28,7 @@ crate::params! {
     pub struct Rise as "rise" {
         /// Masks.
         masks: usize = 4000, in 1..=1_000_000;
-        /// Cells a side of a coarse mask.
+        /// Cells of a coarse mask along each axis.
         cells: usize = 7, in 1..=64;
         /// The probability that a cell is kept.
         keep: f64 = 0.5, in 0.01..=0.99;
@@ -46,9 +46,10 @@ impl Probe for Rise {
         let artifact =
             Artifact::new(format!("rise of {target} in {}", model.card().name)).part(part).array("rise", map);
         let is_class = matches!(target, Subject::Class { .. });
+        let cells = vec![self.cells.to_string(); axes(&prepared.x)?.len()].join(" x ");
         Ok(artifact
             .notes(model.readout().note().filter(|_| is_class))
-            .note(format!("{done} masks of {0} x {0} cells, kept with chance {1}", self.cells, self.keep))
+            .note(format!("{done} masks of {cells} cells, kept with chance {}", self.keep))
             .reached(done, self.masks))
     }
 
@@ -63,21 +64,19 @@ impl Probe for Rise {
 impl Rise {
     fn average(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<(Tensor, usize)> {
         let model = target.model()?;
-        let [_, channels, height, width] = *x.dims() else {
-            return Err(Error::subject(format!("{target} takes no image")));
-        };
+        let axes = axes(x)?;
         let base = to_f32(x)?;
         let rng = job.rng("rise");
         let batch = job.through(model, 1, 2 * model.graph().peak_len() + base.len(), 16);
         let tap = Tap::Only(target.watched_nodes()?);
-        let mut sum = vec![0.0f64; height * width];
+        let mut sum = vec![0.0f64; axes.iter().product()];
         let mut done = 0;
         for chunk in job.steps("rise", self.masks.div_ceil(batch)) {
             let n = batch.min(self.masks - chunk * batch);
             let masks: Vec<Vec<f32>> =
-                (done..done + n).map(|i| mask(&rng, i as u64, self.cells, self.keep, [height, width])).collect();
+                (done..done + n).map(|i| mask(&rng, i as u64, self.cells, self.keep, axes)).collect();
             let all = masked(&base, &masks);
-            let trace = model.forward(&tensor(all, &[n, channels, height, width])?, &tap)?;
+            let trace = model.forward(&tensor(all, &[&[n], &x.dims()[1..]].concat())?, &tap)?;
             let scores = target.watched(&trace)?;
             for (mask, score) in masks.iter().zip(scores) {
                 sum.iter_mut().zip(mask).for_each(|(s, m)| *s += score * f64::from(*m));
@@ -85,11 +84,20 @@ impl Rise {
             done += n;
         }
         let each = 1.0 / (done.max(1) as f64 * self.keep);
-        Ok((tensor(sum.into_iter().map(|s| (s * each) as f32).collect::<Vec<_>>(), &[height, width])?, done))
+        Ok((tensor(sum.into_iter().map(|s| (s * each) as f32).collect::<Vec<_>>(), axes)?, done))
     }
 }
 
-/// The input (C x H x W) under each mask (H x W), one after another.
+/// The axes that a mask covers: rows and columns of an image, the length of a signal, the three axes of a volume.
+fn axes(x: &Tensor) -> Result<&[usize]> {
+    match x.dims() {
+        [_, length] => Ok(std::slice::from_ref(length)),
+        [_, _, axes @ ..] if (1..=3).contains(&axes.len()) => Ok(axes),
+        other => Err(Error::subject(format!("masks over an input of {other:?}"))),
+    }
+}
+
+/// The input (channels x axes) under each mask (axes), one after another.
 pub fn masked(base: &[f32], masks: &[Vec<f32>]) -> Vec<f32> {
     let mut all = Vec::with_capacity(masks.len() * base.len());
     for mask in masks {
@@ -100,21 +108,44 @@ pub fn masked(base: &[f32], masks: &[Vec<f32>]) -> Vec<f32> {
     all
 }
 
-/// Mask `i`: coarse random cells enlarged bilinearly to one cell more than the input, then cut out at a random shift.
-pub fn mask(rng: &Stream, i: u64, s: usize, keep: f64, [height, width]: [usize; 2]) -> Vec<f32> {
-    let draw = |k: usize| rng.uniform_at(i * (s * s + 2) as u64 + k as u64);
-    let coarse: Vec<f32> = (0..s * s).map(|k| if draw(k) < keep { 1.0 } else { 0.0 }).collect();
-    let cell = [height.div_ceil(s), width.div_ceil(s)];
-    let large = [(s + 1) * cell[0], (s + 1) * cell[1]];
-    let scale = [large[0] as f64 / s as f64, large[1] as f64 / s as f64];
+/// Mask `i` over an image, a signal or a volume: random coarse cells, `s` along each axis, enlarged linearly to one cell more than
+/// the input and cut out at a random shift.
+pub fn mask(rng: &Stream, i: u64, s: usize, keep: f64, axes: &[usize]) -> Vec<f32> {
+    let cells = s.pow(axes.len() as u32);
+    let draw = |k: usize| rng.uniform_at(i * (cells + axes.len()) as u64 + k as u64);
+    let coarse: Vec<f32> = (0..cells).map(|k| if draw(k) < keep { 1.0 } else { 0.0 }).collect();
+    let cell: Vec<usize> = axes.iter().map(|side| side.div_ceil(s)).collect();
+    let shift = |axis: usize| (draw(cells + axis) * cell[axis] as f64) as usize;
+    let large = |axis: usize| (s + 1) * cell[axis];
+    match *axes {
+        [depth, height, width] => {
+            let slices = coarse.chunks_exact(s * s).flat_map(|slice| enlarged(slice, [s, s], [large(1), large(2)]));
+            let plane = large(1) * large(2);
+            let wide = enlarged(&slices.collect::<Vec<_>>(), [s, plane], [large(0), plane]);
+            let slices = wide.chunks_exact(plane).skip(shift(0)).take(depth);
+            slices.flat_map(|slice| cut(slice, large(2), [shift(1), shift(2)], [height, width])).collect()
+        }
+        [height, width] => {
+            cut(&enlarged(&coarse, [s, s], [large(0), large(1)]), large(1), [shift(0), shift(1)], [height, width])
+        }
+        _ => cut(&enlarged(&coarse, [1, s], [1, large(0)]), large(0), [0, shift(0)], [1, axes[0]]),
+    }
+}
+
+/// A plane enlarged linearly.
+fn enlarged(plane: &[f32], input: [usize; 2], output: [usize; 2]) -> Vec<f32> {
+    let scale = [0, 1].map(|a| output[a] as f64 / input[a] as f64);
     let g = resize::ResizeGeometry {
-        input: [s, s],
-        output: large,
+        input,
+        output,
         scale,
         sampling: Sampling::Linear,
         alignment: Alignment::HalfPixel,
     };
-    let wide = resize::forward(&g, &coarse);
-    let shift = [0, 1].map(|a| (draw(s * s + a) * cell[a] as f64) as usize);
-    (0..height).flat_map(|y| wide[(y + shift[0]) * large[1] + shift[1]..][..width].to_vec()).collect()
+    resize::forward(&g, plane)
+}
+
+/// The part of a plane with rows of `stride` values that begins at `from`, row by row.
+fn cut(plane: &[f32], stride: usize, from: [usize; 2], [height, width]: [usize; 2]) -> Vec<f32> {
+    (0..height).flat_map(|y| &plane[(y + from[0]) * stride + from[1]..][..width]).copied().collect()
 }
