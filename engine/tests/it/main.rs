@@ -74,6 +74,7 @@ mod own_scaling;
 mod part_correspondence;
 mod pointing_game;
 mod predictions;
+mod quantised_maps;
 mod real_nets;
 mod recordings;
 mod rectifier_rules;

@@ -135,6 +135,11 @@ impl Graph {
         self.tensor(name, &[], 7, &value.to_le_bytes())
     }
 
+    /// With an initialiser of integers of 8 bits.
+    pub fn bytes(self, name: &str, dims: &[i64], values: &[u8]) -> Self {
+        self.tensor(name, dims, 2, values)
+    }
+
     /// With an initialiser of real numbers that lie in a file beside the model.
     pub fn external(mut self, name: &str, dims: &[i64], entries: &[(&str, &str)]) -> Self {
         let mut out: Vec<u8> = dims.iter().flat_map(|d| whole(1, *d)).collect();

@@ -285,6 +285,7 @@ pub fn expand(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             (_, Dim::Known(1)) => {}
             (n, Dim::Known(d)) if n == d => {}
             (1, Dim::Known(d)) if (0..ONNX_COMPUTED as i64).contains(&d) => chosen.push((at, vec![0; d as usize])),
+            (_, Dim::Batch) => return Err(mixes("it repeats a value along the batch")),
             (n, d) => return Err(Error::shape(format!("an axis of {n} does not expand to {d:?}"))),
         }
     }

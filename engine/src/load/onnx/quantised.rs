@@ -12,6 +12,9 @@ use crate::graph::op::{Activation, Binary};
 use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
 
+/// No integer of a quantised value is as large.
+const INTEGERS: f64 = 1e9;
+
 /// A scale and a zero point, one for all or one for each entry of an axis.
 struct Steps {
     scale: Vec<f64>,
@@ -78,7 +81,7 @@ pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let zero = function(s, Activation::Clip { low: 0.0, high: 255.0 }, zero)?;
     let zero = function(s, Activation::Elementary(Elementary::Round), zero)?;
     let q = s.step(site, "quotient", Op::Binary(Binary::Div), &[x, scale])?;
-    let whole = Activation::Quantise { scale: 1.0, zero: 0.0, low: -1e9, high: 1e9, rounds: true };
+    let whole = Activation::Quantise { scale: 1.0, zero: 0.0, low: -INTEGERS, high: INTEGERS, rounds: true };
     let q = function(s, whole, q)?;
     let q = s.step(site, "moved", Op::Binary(Binary::Add), &[q, zero])?;
     let y = s.add(site, Op::Activation(Activation::Clip { low: 0.0, high: 255.0 }), &[q])?;
@@ -113,6 +116,9 @@ fn less_zero(s: &mut Scope, site: &Site<'_>, i: usize, zero: usize) -> Result<Ac
     let x = s.act(site, i)?;
     if let Value::Act(zero) = site.input(zero) {
         let zero = *zero;
+        if let Some(q) = before_zero_point(s, x, zero) {
+            return clipped_around(s, site, q, zero);
+        }
         // A zero point for each sample, which applies to all of its axes.
         return match s.sample(zero).is_empty() {
             true => s.step(site, "shifted", Op::Binary(Binary::Sub), &[x, zero]),
@@ -123,6 +129,27 @@ fn less_zero(s: &mut Scope, site: &Site<'_>, i: usize, zero: usize) -> Result<Ac
         };
     }
     less_zero_point(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, zero)? }, 1)
+}
+
+/// What [`quantise_by_range`] moved by the zero point `zero` to make `x`.
+fn before_zero_point(s: &Scope, x: Act, zero: Act) -> Option<Act> {
+    let inputs = |id, op: fn(&Op) -> bool| {
+        let node = s.builder.node(id);
+        op(&node.op).then(|| node.inputs.clone())
+    };
+    let clipped = inputs(x.id, |op| matches!(op, Op::Activation(Activation::Clip { low: 0.0, high: 255.0 })))?;
+    let moved = inputs(*clipped.first()?, |op| matches!(op, Op::Binary(Binary::Add)))?;
+    let (q, by) = (*moved.first()?, *moved.get(1)?);
+    (by == zero.id).then_some(Act { id: q, lead: x.lead })
+}
+
+/// clip(q + zero, 0, 255) - zero as a clip of q: no sum with the zero point, through which relevance would be shared with it.
+fn clipped_around(s: &mut Scope, site: &Site<'_>, q: Act, zero: Act) -> Result<Act> {
+    let low = s.step(site, "low", Op::Activation(Activation::Neg), &[zero])?;
+    let most = s.number(&format!("{}/most", site.name), 255.0)?;
+    let high = s.step(site, "high", Op::Binary(Binary::Sub), &[most, zero])?;
+    let q = s.step(site, "least", Op::Binary(Binary::Max), &[q, low])?;
+    s.step(site, "shifted", Op::Binary(Binary::Min), &[q, high])
 }
 
 /// QLinearMatMul and MatMulInteger.
@@ -268,6 +295,11 @@ fn quantise_node(
 fn less_zero_point(s: &mut Scope, site: &Site<'_>, x: Act, steps: &Steps, least: usize) -> Result<Act> {
     if steps.zero.len() < least || steps.zero.iter().all(|z| *z == 0.0) {
         return Ok(x);
+    }
+    // A shift of the numbers' origin is no sum of two values: relevance and the like pass through it unchanged.
+    if let Some(zero) = steps.zero.first().filter(|first| steps.zero.iter().all(|z| z == *first)) {
+        let shift = Activation::Quantise { scale: 1.0, zero: -zero, low: -INTEGERS, high: INTEGERS, rounds: false };
+        return s.step(site, "shifted", Op::Activation(shift), &[x]);
     }
     let zero = axis_constant(s, site, "zero", &steps.zero, x, None)?;
     s.step(site, "shifted", Op::Binary(Binary::Sub), &[x, zero])

@@ -135,13 +135,8 @@ pub fn mask(rng: &Stream, i: u64, s: usize, keep: f64, axes: &[usize]) -> Vec<f3
 /// A plane enlarged linearly.
 fn enlarged(plane: &[f32], input: [usize; 2], output: [usize; 2]) -> Vec<f32> {
     let scale = [0, 1].map(|a| output[a] as f64 / input[a] as f64);
-    let g = resize::ResizeGeometry {
-        input,
-        output,
-        scale,
-        sampling: Sampling::Linear,
-        alignment: Alignment::HalfPixel,
-    };
+    let g =
+        resize::ResizeGeometry { input, output, scale, sampling: Sampling::Linear, alignment: Alignment::HalfPixel };
     resize::forward(&g, plane)
 }
 
