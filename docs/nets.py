@@ -4,6 +4,7 @@
     python docs/nets.py FOLDER            export what is not there yet, compare, rewrite docs/nets.md
     python docs/nets.py FOLDER --export   only export
     python docs/nets.py FOLDER --compare  only compare
+    cargo run --release -p convscope-engine --example onnx_coverage -- --probes FOLDER    run eight probes on each
 
 Weights are random and nothing is downloaded. Of each net the forward pass is compared with onnxruntime's and the gradient with
 PyTorch's in f64 (`cargo run --release -p convscope-engine --example onnx_coverage -- FOLDER`).
@@ -323,7 +324,7 @@ def export(name, f, shape, o, kind):
     else: off = -1
     json.dump(dict(torch_vs_ort=diff, g32=float(off)), open(folder + '/done', 'w'))
 
-KINDS = {'cls': 'torchvision: every classification net of up to 60 million weights', 'tv': 'torchvision: classification, segmentation, video, heads of detectors', 'timm': 'timm: convolutional nets, transformers, hybrids', 'hf': 'transformers: classification, segmentation, depth, detection, video, audio', 'h_e': 'one operation behind a convolution', 'h': 'signals, volumes, recurrent layers, Einsum, detectors\' decoding'}
+KINDS = {'cls': 'torchvision: every classification net of up to 60 million weights', 'tv': 'torchvision: classification, segmentation, video, detectors at their heads and on given regions', 'timm': 'timm: convolutional nets, transformers, hybrids', 'hf': 'transformers: classification, segmentation, depth, detection, video, audio', 'h_e': 'one operation behind a convolution', 'h': 'signals, volumes, recurrent layers, Einsum, detectors\' decoding'}
 EXPORTERS = {'ts': 'TorchScript, opset 17, open batch', 'dyn': 'dynamo', 'half': 'TorchScript, weights of 16 bits, the forward pass alone', 'qdq': 'TorchScript, 8 bits (QDQ), the forward pass alone'}
 # Nets that are written with weights of 16 and of 8 bits, too.
 SHORT = 'cls_resnet18 cls_mobilenet_v2 cls_mobilenet_v3_small cls_squeezenet1_1 cls_shufflenet_v2_x0_5 cls_mnasnet0_5 cls_regnet_y_400mf cls_efficientnet_b0 cls_densenet121 cls_googlenet timm_convnext_atto_ols tv_vit'.split()
