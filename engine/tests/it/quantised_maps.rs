@@ -80,13 +80,17 @@ fn largest(map: &[f64]) -> f64 {
 
 #[test]
 fn maps_without_rounding_are_those_of_the_net_before_it_was_quantised() {
-    let (plain, float) = (net(Form::Plain), net(Form::Static).dequantised().unwrap());
+    let plain = net(Form::Plain);
     let probes: [&dyn Probe; 4] = [&Gradient::new(), &GuidedBackprop::new(), &Lrp::new(), &DeepLift::new()];
-    for probe in probes {
-        let (got, want) = (map(probe, &float), map(probe, &plain));
-        let apart: Vec<f64> = got.iter().zip(&want).map(|(a, b)| a - b).collect();
-        let off = largest(&apart) / largest(&want);
-        assert!(off <= 1e-4, "{} differs by {off}", probe.name());
+    // The ends of a range are clipped by a part of a step, because its zero point stays an integer.
+    for (form, allowed) in [(Form::Static, 1e-4), (Form::ByRange, 0.05)] {
+        let float = net(form).dequantised().unwrap();
+        for probe in probes {
+            let (got, want) = (map(probe, &float), map(probe, &plain));
+            let apart: Vec<f64> = got.iter().zip(&want).map(|(a, b)| a - b).collect();
+            let off = largest(&apart) / largest(&want);
+            assert!(off <= allowed, "{form:?}: {} differs by {off}", probe.name());
+        }
     }
 }
 
@@ -96,6 +100,6 @@ fn rounding_does_not_change_the_size_of_relevance() {
     let want = largest(&map(&Lrp::new(), &net(Form::Plain)));
     for form in [Form::Static, Form::ByRange] {
         let size = largest(&map(&Lrp::new(), &net(form))) / want;
-        assert!((0.3..3.0).contains(&size), "{form:?}: {size} times as large");
+        assert!((0.5..2.0).contains(&size), "{form:?}: {size} times as large");
     }
 }

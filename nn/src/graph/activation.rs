@@ -160,7 +160,7 @@ impl Activation {
                 | Activation::Abs
                 | Activation::Neg
                 | Activation::Quantise { .. }
-        ) && !matches!(self, Activation::Elementary(f) if f.is_constant_between_jumps())
+        ) && !matches!(self, Activation::Elementary(f) if f.has_no_derivative())
     }
 
     /// Whether the function is a rectifier: zero, or nearly, for negative inputs. Guided backprop and DeconvNet act on these.

@@ -43,10 +43,12 @@ pub enum Elementary {
     IsNan,
     /// 1 where x is infinite, else 0
     IsInfinite,
+    /// x, from which no gradient returns: the scale that a quantised value has by its range, which counts as a constant.
+    Detach,
 }
 
 impl Elementary {
-    /// All of them.
+    /// All of them but `Detach`, whose derivative is not its slope.
     pub const ALL: [Elementary; 20] = [
         Elementary::Sin,
         Elementary::Cos,
@@ -93,11 +95,12 @@ impl Elementary {
             Elementary::Sign => "sign",
             Elementary::IsNan => "is_nan",
             Elementary::IsInfinite => "is_infinite",
+            Elementary::Detach => "detach",
         }
     }
 
-    /// Whether its slope is zero wherever it has one.
-    pub fn is_constant_between_jumps(self) -> bool {
+    /// Whether its derivative counts as zero everywhere.
+    pub fn has_no_derivative(self) -> bool {
         matches!(
             self,
             Elementary::Floor
@@ -109,6 +112,7 @@ impl Elementary {
                 | Elementary::Sign
                 | Elementary::IsNan
                 | Elementary::IsInfinite
+                | Elementary::Detach
         )
     }
 }

@@ -29,6 +29,7 @@ pub fn value<T: Real>(f: Elementary, x: T) -> T {
         Elementary::Sign => x.signum(),
         Elementary::IsNan => truth(x.is_nan()),
         Elementary::IsInfinite => truth(x.is_infinite()),
+        Elementary::Detach => x,
     })
 }
 

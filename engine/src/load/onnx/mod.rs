@@ -32,6 +32,7 @@ mod options;
 mod patterns;
 mod pointwise;
 mod quantised;
+mod quantised_by_range;
 mod ranking;
 mod reader;
 mod recurrent;

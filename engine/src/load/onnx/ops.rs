@@ -6,7 +6,7 @@ use super::site::Site;
 use super::value::Value;
 use super::{
     attention, choice, constants, deform, dense, einsum, entries, fold, fused, indices, ints, layout, norm, pointwise,
-    quantised, ranking, recurrent, regions, resize, rotary, sampling, spectra, window,
+    quantised, quantised_by_range, ranking, recurrent, regions, resize, rotary, sampling, spectra, window,
 };
 use crate::error::{Error, Result};
 
@@ -70,7 +70,7 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("DequantizeLinear", Dequantised, quantised::dequantise),
     ("Div", COUNT, pointwise::reduce_inputs),
     ("Dropout", Own, pointwise::identity),
-    ("DynamicQuantizeLinear", Refused, quantised::quantise_by_range),
+    ("DynamicQuantizeLinear", Refused, quantised_by_range::quantise),
     ("Einsum", Refused, einsum::einsum),
     ("Elu", Refused, pointwise::activation),
     ("Equal", COUNT, choice::equal),

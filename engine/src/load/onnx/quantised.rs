@@ -3,6 +3,7 @@
 //! A quantised value is kept as its integer, in f32; sums of products of 8-bit integers are exact while they stay below 2^24.
 //! Gradients pass through the rounding ([`Activation::Quantise`]).
 
+use super::quantised_by_range::{self, INTEGERS};
 use super::scope::Scope;
 use super::site::Site;
 use super::value::{Act, Const, Dim, Ints, Value};
@@ -11,9 +12,6 @@ use crate::graph::Op;
 use crate::graph::op::{Activation, Binary};
 use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
-
-/// No integer of a quantised value is as large.
-const INTEGERS: f64 = 1e9;
 
 /// A scale and a zero point, one for all or one for each entry of an axis.
 struct Steps {
@@ -53,42 +51,6 @@ pub fn dequantise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[moved, scale])?)])
 }
 
-/// DynamicQuantizeLinear: 8 bits over the range of the value.
-pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    use crate::graph::op::{Elementary, Reduction};
-    let x = s.act(site, 0)?;
-    // Each sample has its own range, as in a batch of one.
-    let axes: Vec<usize> = (0..s.sample(x).len()).collect();
-    let extreme = |s: &mut Scope, x: Act| {
-        s.step(site, "extreme", Op::Reduce { reduction: Reduction::Max, axes: axes.clone(), keep: false }, &[x])
-    };
-    let function = |s: &mut Scope, f: Activation, x: Act| s.step(site, "function", Op::Activation(f), &[x]);
-    let most = extreme(s, x)?;
-    let most = function(s, Activation::Relu, most)?;
-    let minus = function(s, Activation::Neg, x)?;
-    let least = extreme(s, minus)?;
-    let least = function(s, Activation::Relu, least)?;
-    let range = s.step(site, "range", Op::Binary(Binary::Add), &[most, least])?;
-    let number = |s: &mut Scope, v: f64| s.number(&format!("{}/number", site.name), v);
-    let levels = number(s, 255.0)?;
-    let scale = s.step(site, "steps", Op::Binary(Binary::Div), &[range, levels])?;
-    // A value that is zero everywhere has the scale one.
-    let is_wide = function(s, Activation::Step(0.0), range)?;
-    let one = number(s, 1.0)?;
-    let flat = s.step(site, "flat", Op::Binary(Binary::Sub), &[one, is_wide])?;
-    let scale = s.step(site, "scale", Op::Binary(Binary::Add), &[scale, flat])?;
-    let zero = s.step(site, "ratio", Op::Binary(Binary::Div), &[least, scale])?;
-    let zero = function(s, Activation::Clip { low: 0.0, high: 255.0 }, zero)?;
-    let zero = function(s, Activation::Elementary(Elementary::Round), zero)?;
-    let q = s.step(site, "quotient", Op::Binary(Binary::Div), &[x, scale])?;
-    let whole = Activation::Quantise { scale: 1.0, zero: 0.0, low: -INTEGERS, high: INTEGERS, rounds: true };
-    let q = function(s, whole, q)?;
-    let q = s.step(site, "moved", Op::Binary(Binary::Add), &[q, zero])?;
-    let y = s.add(site, Op::Activation(Activation::Clip { low: 0.0, high: 255.0 }), &[q])?;
-    let bare = |a: Act| Value::Act(Act { lead: a.lead, ..a });
-    Ok(vec![Value::Act(y), bare(scale), bare(zero)])
-}
-
 /// QLinearConv and ConvInteger: the convolution of integers, for the former with its result quantised.
 pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let integer = site.op == "ConvInteger";
@@ -116,8 +78,8 @@ fn less_zero(s: &mut Scope, site: &Site<'_>, i: usize, zero: usize) -> Result<Ac
     let x = s.act(site, i)?;
     if let Value::Act(zero) = site.input(zero) {
         let zero = *zero;
-        if let Some(q) = before_zero_point(s, x, zero) {
-            return clipped_around(s, site, q, zero);
+        if let Some(q) = quantised_by_range::before_zero_point(s, x, zero) {
+            return quantised_by_range::clipped_around(s, site, q, zero);
         }
         // A zero point for each sample, which applies to all of its axes.
         return match s.sample(zero).is_empty() {
@@ -129,27 +91,6 @@ fn less_zero(s: &mut Scope, site: &Site<'_>, i: usize, zero: usize) -> Result<Ac
         };
     }
     less_zero_point(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, zero)? }, 1)
-}
-
-/// What [`quantise_by_range`] moved by the zero point `zero` to make `x`.
-fn before_zero_point(s: &Scope, x: Act, zero: Act) -> Option<Act> {
-    let inputs = |id, op: fn(&Op) -> bool| {
-        let node = s.builder.node(id);
-        op(&node.op).then(|| node.inputs.clone())
-    };
-    let clipped = inputs(x.id, |op| matches!(op, Op::Activation(Activation::Clip { low: 0.0, high: 255.0 })))?;
-    let moved = inputs(*clipped.first()?, |op| matches!(op, Op::Binary(Binary::Add)))?;
-    let (q, by) = (*moved.first()?, *moved.get(1)?);
-    (by == zero.id).then_some(Act { id: q, lead: x.lead })
-}
-
-/// clip(q + zero, 0, 255) - zero as a clip of q: no sum with the zero point, through which relevance would be shared with it.
-fn clipped_around(s: &mut Scope, site: &Site<'_>, q: Act, zero: Act) -> Result<Act> {
-    let low = s.step(site, "low", Op::Activation(Activation::Neg), &[zero])?;
-    let most = s.number(&format!("{}/most", site.name), 255.0)?;
-    let high = s.step(site, "high", Op::Binary(Binary::Sub), &[most, zero])?;
-    let q = s.step(site, "least", Op::Binary(Binary::Max), &[q, low])?;
-    s.step(site, "shifted", Op::Binary(Binary::Min), &[q, high])
 }
 
 /// QLinearMatMul and MatMulInteger.
