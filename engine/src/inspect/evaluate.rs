@@ -6,7 +6,7 @@ use super::{Detect as _, Segment as _, shares};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::model::Model;
+use crate::model::{Model, OutputKind, Readout};
 use crate::show::{Artifact, Cell, Table};
 use crate::stream::{StreamReport, fold, question, stream_tensors};
 use crate::subject::Input;
@@ -56,6 +56,22 @@ pub trait Evaluate {
     fn confusion(&self, data: &Dataset, job: &Job) -> Result<Artifact>;
 }
 
+/// How far rounding may carry a probability beyond 0 or certainty, as a part of certainty.
+const ROUNDING: f64 = 1e-3;
+
+/// What to say where outputs that count as probabilities are none.
+fn beyond_certainty(readout: &Readout, shown: &[f64]) -> Option<String> {
+    let whole = readout.certainty();
+    let allowed = -ROUNDING * whole..=(1.0 + ROUNDING) * whole;
+    let beyond = shown.iter().find(|p| p.is_finite() && !allowed.contains(p))?;
+    (readout.kind == OutputKind::Probability).then(|| {
+        format!(
+            "an output is {beyond:.4}, which is no probability: load_model(.., #{{ output: \"softmax\" }}) or \"sigmoid\" reads logits, \
+             \"value\" quantities"
+        )
+    })
+}
+
 impl Evaluate for Model {
     fn predict(&self, input: &Input, k: usize) -> Result<Table> {
         if self.card().boxes.is_some() {
@@ -81,7 +97,7 @@ impl Evaluate for Model {
                 scores[0].len()
             )
         });
-        Ok(table.noted(note))
+        Ok(table.noted(note).noted(beyond_certainty(&readout, &shown)))
     }
 
     fn predict_all(&self, data: &Dataset, job: &Job) -> Result<Table> {

@@ -5,6 +5,7 @@
 
 use crate::golden;
 use convscope_engine::graph::last_step::LastStep;
+use convscope_engine::inspect::Evaluate as _;
 use convscope_engine::load::guess;
 use convscope_engine::load::{LoadOptions, load_model};
 use convscope_engine::model::{OutputKind, outputs::Evidence};
@@ -111,6 +112,19 @@ fn an_option_says_otherwise() {
         assert_eq!((net.readout().kind, net.readout().evidence), (kind, Evidence::Card));
         assert!(!net.card().notes.iter().any(|n| n.contains("assumed")), "{:?}", net.card().notes);
     }
+}
+
+#[test]
+fn outputs_that_are_said_to_be_probabilities_and_are_none_are_noted() {
+    let said = |name: &str| {
+        let (_, case) = cases("ends").into_iter().find(|(n, _)| n == name).unwrap();
+        let net = net(name, &LoadOptions { output: Some(OutputKind::Probability), ..LoadOptions::default() });
+        let scores = net.scores(&given(&case)).unwrap()[0].clone();
+        let table = net.predict(&Input::Tensor(given(&case).narrow(0, 0, 1).unwrap()), 1).unwrap();
+        (scores.iter().all(|s| (0.0..=1.0).contains(s)), table.notes().iter().any(|n| n.contains("no probability")))
+    };
+    assert_eq!(said("ages_script"), (false, true));
+    assert_eq!(said("votes_dynamo"), (false, false), "shares of two are divided by two");
 }
 
 #[test]

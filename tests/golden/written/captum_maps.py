@@ -4,7 +4,7 @@
     python captum_maps.py CONVSCOPE [NET ...]
 
 CONVSCOPE is the program. Each net of torchvision (weights by the formula of ../golden.py, no published ones) is saved as .pth; the
-program draws maps of the net's class at eight random inputs from it in f32, Captum in f64. A number is the largest difference over the
+program draws maps of the net's class at three random inputs from it in f32, Captum in f64. A number is the largest difference over the
 map's largest magnitude, the median over the inputs: where a rectifier's input rounds to the other side of zero, one input's map
 differs. Behind the stroke stands the same of Captum's own maps in f32.
 """
@@ -35,7 +35,7 @@ NETS = {
     'regnet_x_400mf': ('trunk_output', 'trunk_output.block4.block4-11.relu_2'),
     'regnet_y_400mf': ('trunk_output', 'trunk_output.block4.block4-5.relu_2'),
 }
-PX, STEPS, INPUTS = 96, 8, 8
+PX, STEPS, INPUTS = 96, 8, 3
 TITLES = ['gradient', 'guided_backprop', 'integrated_gradients', 'grad_cam', 'occlusion']
 
 
