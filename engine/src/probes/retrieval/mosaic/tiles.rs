@@ -2,6 +2,7 @@
 //! holds. Each level's tiles are made of four of the next, so that no more than a few are in memory.
 
 use super::canvas::Canvas;
+use super::plan::PlacedPicture;
 use super::{Laid, MosaicOf};
 use crate::data::{Image, Interpolation};
 use crate::error::Result;
@@ -39,7 +40,10 @@ pub fn write(probe: &MosaicOf, on: &Subject, laid: &Laid, folder: &mut dyn Folde
         // Codes or places are unfinished: tiles of these would not fit those of a whole run.
         return Ok(Artifact::new(title).reached(0, total));
     }
-    let layout = format!("{:?} {:?} {} {}", plan.pieces, plan.seams, plan.width, plan.height);
+    // Written out: folders and locks hold its hash, so it must not change with the names of types.
+    let piece = |p: &PlacedPicture| format!("Piece {{ row: {}, left: {}, top: {} }}", p.row, p.left, p.top);
+    let pieces: Vec<String> = plan.pieces.iter().map(piece).collect();
+    let layout = format!("[{}] {:?} {} {}", pieces.join(", "), plan.seams, plan.width, plan.height);
     let question = serde_json::json!({
         "probe": probe.settings(),
         "subject": on.to_string(),
