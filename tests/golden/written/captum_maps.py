@@ -1,4 +1,4 @@
-"""Whether maps equal Captum's on twelve nets: prints a table for docs/nets.md.
+"""Whether maps equal Captum's on torchvision's nets: prints a table for docs/nets.md.
 
     pip install -r ../weights/requirements.txt captum
     python captum_maps.py CONVSCOPE [NET ...]
