@@ -138,6 +138,20 @@ impl Job {
         }
     }
 
+    /// An error where `bytes` that have to be held at once exceed the job's memory. `what` is said with its verb ("the codes take"),
+    /// `hint` says how to need less.
+    ///
+    /// # Errors
+    /// Names what is needed and the ceiling.
+    pub fn holds(&self, bytes: u64, what: impl FnOnce() -> String, hint: &str) -> Result<()> {
+        if bytes <= self.memory {
+            return Ok(());
+        }
+        let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+        let (needed, ceiling) = (gigabytes(bytes), gigabytes(self.memory));
+        Err(Error::value(format!("{} {needed:.1} GB, the ceiling is {ceiling:.1} GB", what())).hint(hint))
+    }
+
     /// The random stream for `purpose`: the same for the same seed, whatever else is drawn.
     pub fn rng(&self, purpose: &str) -> Stream {
         Stream::new(self.seed, purpose)

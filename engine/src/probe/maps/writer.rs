@@ -1,7 +1,7 @@
 //! Where the maps of a data set go: into memory, one `.npy` file an image, or the parts of a Parquet table, many maps a file.
 
 use super::Folder;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::job::Job;
 use crate::show::{Artifact, Cell, Encoded, Saved, Table, encode, parquet};
 use candle_core::Tensor;
@@ -95,7 +95,9 @@ impl<'a> MapWriter<'a> {
         let mut named = Cell::from(file.as_str());
         match &mut self.kind {
             Kind::Memory(maps) => {
-                fits(map, self.images, job)?;
+                let bytes = 4 * map.elem_count() as u64 * self.images as u64;
+                let hint = "name a folder: `probe.run(subject, data, \"maps\")` writes them there one by one";
+                job.holds(bytes, || format!("the maps of {} images take", self.images), hint)?;
                 maps.push(map.clone());
                 named = Cell::Nothing;
             }
@@ -179,18 +181,4 @@ impl<'a> MapWriter<'a> {
             }
         }
     }
-}
-
-/// An error where the maps of all images would not fit in memory.
-fn fits(map: &Tensor, images: usize, job: &Job) -> Result<()> {
-    let bytes = 4 * map.elem_count() as u64 * images as u64;
-    if bytes <= job.memory {
-        return Ok(());
-    }
-    Err(Error::value(format!(
-        "the maps of {images} images take {:.1} GB, the ceiling is {:.1} GB",
-        bytes as f64 / 1e9,
-        job.memory as f64 / 1e9
-    ))
-    .hint("name a folder: `probe.run(subject, data, \"maps\")` writes them there one by one"))
 }

@@ -53,15 +53,8 @@ impl Probe for FeatureDistance {
         let graph = model.graph();
         let lengths: Vec<usize> = nodes.iter().map(|n| graph.node(*n).shape.iter().product()).collect();
         let needed = 8 * lengths.iter().sum::<usize>() as u64 * data.len() as u64;
-        if needed > job.memory {
-            return Err(Error::value(format!(
-                "the features of {} images take {:.1} GB, the ceiling is {:.1} GB",
-                data.len(),
-                needed as f64 / 1e9,
-                job.memory as f64 / 1e9
-            ))
-            .hint("take fewer images, `data.take(20)`, or name later `layers`"));
-        }
+        let hint = "take fewer images, `data.take(20)`, or name later `layers`";
+        job.holds(needed, || format!("the features of {} images take", data.len()), hint)?;
         let noise = job.rng("perturbation_sweep");
         let preprocess = model.card().preprocess()?;
         let n = data.len();

@@ -84,16 +84,8 @@ impl Probe for MosaicOf {
         let laid = self.laid(on, input, job)?;
         let (plan, codes) = (&laid.plan, &laid.codes);
         let bytes = 3 * plan.width as u64 * plan.height as u64;
-        if bytes > job.memory {
-            return Err(Error::value(format!(
-                "a picture of {} x {} px takes {:.1} GB, the ceiling is {:.1} GB",
-                plan.width,
-                plan.height,
-                bytes as f64 / 1e9,
-                job.memory as f64 / 1e9
-            ))
-            .hint("name a folder, and it is written there in tiles: `mosaic(..).run(net, data, \"folder\")`"));
-        }
+        let hint = "name a folder, and it is written there in tiles: `mosaic(..).run(net, data, \"folder\")`";
+        job.holds(bytes, || format!("a picture of {} x {} px takes", plan.width, plan.height), hint)?;
         let mut pieces = plan.pieces.clone();
         pieces.sort_by_key(|p| p.row);
         let by_row: Vec<&[PlacedPicture]> = pieces.chunk_by(|a, b| a.row == b.row).collect();

@@ -268,15 +268,8 @@ impl KeypointPrediction {
     fn fits(&self, model: &Model, nodes: &[NodeId], images: usize, job: &Job) -> Result<()> {
         let layers: usize = nodes.iter().map(|n| model.graph().node(*n).shape.iter().product::<usize>()).sum();
         let needed = 4 * (layers as u64) * images as u64;
-        if needed <= job.memory {
-            return Ok(());
-        }
-        Err(Error::value(format!(
-            "the features of {images} images take {:.1} GB, the ceiling is {:.1} GB",
-            needed as f64 / 1e9,
-            job.memory as f64 / 1e9
-        ))
-        .hint("name fewer or deeper `layers`, take fewer `images`, or raise `--memory`"))
+        let hint = "name fewer or deeper `layers`, take fewer `images`, or raise `--memory`";
+        job.holds(needed, || format!("the features of {images} images take"), hint)
     }
 
     /// A method's predictions for all kinds, fold by fold.

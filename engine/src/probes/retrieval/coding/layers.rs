@@ -2,7 +2,7 @@
 
 use super::{Pooling, code_len, last_hidden, pooled};
 use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{NodeId, Op};
 use crate::job::Job;
 use crate::model::Model;
@@ -32,17 +32,8 @@ impl LayerCodes {
         let graph = model.graph();
         let lengths: Vec<usize> = nodes.iter().map(|n| code_len(&graph.node(*n).shape, pool)).collect();
         let needed = 4 * lengths.iter().sum::<usize>() as u64 * data.len() as u64;
-        if needed > job.memory {
-            let say = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
-            return Err(Error::value(format!(
-                "the codes of {} images at {} layers take {}, the ceiling is {}",
-                data.len(),
-                nodes.len(),
-                say(needed),
-                say(job.memory)
-            ))
-            .hint("name fewer `layers`, use `pool: \"mean\"`, take fewer images, or raise `--memory`"));
-        }
+        let hint = "name fewer `layers`, use `pool: \"mean\"`, take fewer images, or raise `--memory`";
+        job.holds(needed, || format!("the codes of {} images at {} layers take", data.len(), nodes.len()), hint)?;
         let (mut codes, mut rows) = (vec![Vec::new(); nodes.len()], Vec::new());
         let tap = Tap::Only(nodes.to_vec());
         let all = 0..data.len();

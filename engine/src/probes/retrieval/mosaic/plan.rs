@@ -67,14 +67,8 @@ impl Plan {
                 let (scaled, extent) = scaled(points, (size / side) as f64);
                 let [columns, rows] = extent.map(|e| (e.ceil() as usize).max(1));
                 let bytes = rows as u64 * columns as u64 * BYTES_PER_CELL;
-                if bytes > job.memory {
-                    return Err(Error::value(format!(
-                        "{columns} x {rows} cells take {:.1} GB, the ceiling is {:.1} GB",
-                        bytes as f64 / 1e9,
-                        job.memory as f64 / 1e9
-                    ))
-                    .hint("a larger `cell`, a smaller `size`, or --memory"));
-                }
+                let hint = "a larger `cell`, a smaller `size`, or --memory";
+                job.holds(bytes, || format!("{columns} x {rows} cells take"), hint)?;
                 let of = filled(&scaled, [rows, columns], job)?.into_iter().map(Some).collect();
                 Ok(on_grid(Cells { rows, columns, of }, side))
             }
