@@ -5,19 +5,20 @@
 use crate::builders::explain;
 use crate::onnx_bytes::{Graph, node, read};
 use convscope_engine::probe::Probe;
+use convscope_engine::probes::attribution::deconvnet::Deconvnet;
 use convscope_engine::probes::attribution::deep_lift::DeepLift;
 use convscope_engine::probes::attribution::gradient::Gradient;
 use convscope_engine::probes::attribution::guided_backprop::GuidedBackprop;
 use convscope_engine::probes::attribution::lrp::Lrp;
 use convscope_engine::tensor::{tensor, to_f64};
-use convscope_engine::{Model, Subject};
+use convscope_engine::{Input, Job, Model, Subject, Tensor};
 
 /// How a convolution's input is quantised.
 #[derive(Clone, Copy, Debug)]
 enum Form {
     /// Not at all.
     Plain,
-    /// By QuantizeLinear and DequantizeLinear, with a zero point that is not zero.
+    /// By QuantizeLinear and DequantizeLinear; the rectifier is the clip of a zero point of zero, as quantisers write it.
     Static,
     /// By DynamicQuantizeLinear; the convolution is one of integers.
     ByRange,
@@ -25,6 +26,9 @@ enum Form {
 
 /// One weight is so many steps.
 const STEPS: f32 = 32.0;
+
+/// The value behind which the rectifier stands.
+const RECTIFIED: &str = "c2";
 
 /// Weights that are whole numbers of steps, from -32 to 31.
 fn steps(n: i64, seed: i64) -> Vec<i64> {
@@ -44,7 +48,7 @@ fn conv(graph: Graph, form: Form, from: &str, dims: [i64; 4], to: &str) -> Graph
         Form::Static => graph
             .floats(&w, &dims, &floats)
             .floats(&scale, &[], &[0.1])
-            .bytes(&zero, &[], &[113])
+            .bytes(&zero, &[], &[if from == RECTIFIED { 0 } else { 113 }])
             .node(node("QuantizeLinear", &[from, &scale, &zero], &[&q]))
             .node(node("DequantizeLinear", &[&q, &scale, &zero], &[&x]))
             .node(node("Conv", &[&x, &w], &[to])),
@@ -63,15 +67,21 @@ fn conv(graph: Graph, form: Form, from: &str, dims: [i64; 4], to: &str) -> Graph
 /// Three convolutions; the second one's input has both signs.
 fn net(form: Form) -> Model {
     let graph = conv(Graph::new(&[-1, 1, 6, 6]), form, "x", [3, 1, 3, 3], "c1").node(node("Tanh", &["c1"], &["t1"]));
-    let graph = conv(graph, form, "t1", [4, 3, 3, 3], "c2").node(node("Relu", &["c2"], &["r2"]));
-    let graph = conv(graph, form, "r2", [2, 4, 2, 2], "c3").node(node("Flatten", &["c3"], &["y"]));
+    let graph = conv(graph, form, "t1", [4, 3, 3, 3], RECTIFIED);
+    let graph = match form {
+        Form::Static => conv(graph, form, RECTIFIED, [2, 4, 2, 2], "c3"),
+        _ => conv(graph.node(node("Relu", &[RECTIFIED], &["r2"])), form, "r2", [2, 4, 2, 2], "c3"),
+    };
+    let graph = graph.node(node("Flatten", &["c3"], &["y"]));
     read(graph.file("y", 17))
 }
 
+fn input() -> Tensor {
+    tensor(steps(36, 4).iter().map(|v| *v as f32 / STEPS).collect::<Vec<_>>(), &[1, 1, 6, 6]).unwrap()
+}
+
 fn map(probe: &dyn Probe, net: &Model) -> Vec<f64> {
-    let x: Vec<f32> = steps(36, 4).iter().map(|v| *v as f32 / STEPS).collect();
-    let x = tensor(x, &[1, 1, 6, 6]).unwrap();
-    to_f64(explain(probe, &Subject::class_at(net, 1).unwrap(), &x).value().unwrap()).unwrap()
+    to_f64(explain(probe, &Subject::class_at(net, 1).unwrap(), &input()).value().unwrap()).unwrap()
 }
 
 fn largest(map: &[f64]) -> f64 {
@@ -81,17 +91,26 @@ fn largest(map: &[f64]) -> f64 {
 #[test]
 fn maps_without_rounding_are_those_of_the_net_before_it_was_quantised() {
     let plain = net(Form::Plain);
-    let probes: [&dyn Probe; 4] = [&Gradient::new(), &GuidedBackprop::new(), &Lrp::new(), &DeepLift::new()];
+    let probes: [&dyn Probe; 5] =
+        [&DeepLift::new(), &Gradient::new(), &GuidedBackprop::new(), &Deconvnet::new(), &Lrp::new()];
     // The ends of a range are clipped by a part of a step, because its zero point stays an integer.
-    for (form, allowed) in [(Form::Static, 1e-4), (Form::ByRange, 0.05)] {
+    for (form, probes, allowed) in [(Form::Static, &probes[..], 1e-4), (Form::ByRange, &probes[1..], 0.05)] {
         let float = net(form).dequantised().unwrap();
         for probe in probes {
-            let (got, want) = (map(probe, &float), map(probe, &plain));
+            let (got, want) = (map(*probe, &float), map(*probe, &plain));
             let apart: Vec<f64> = got.iter().zip(&want).map(|(a, b)| a - b).collect();
             let off = largest(&apart) / largest(&want);
             assert!(off <= allowed, "{form:?}: {} differs by {off}", probe.name());
         }
     }
+}
+
+#[test]
+fn changes_from_a_baseline_of_another_range_are_refused() {
+    let net = net(Form::ByRange);
+    let class = Subject::class_at(&net, 1).unwrap();
+    let error = DeepLift::new().run(&class, &Input::Tensor(input()), &Job::new()).unwrap_err();
+    assert!(error.message.contains("another range") && error.hint.is_some(), "{error}");
 }
 
 /// A zero point is no part of a sum with which a value could share its relevance: shares of it grew from layer to layer.

@@ -8,8 +8,8 @@ use super::scope::Scope;
 use super::site::Site;
 use super::value::{Act, Const, Dim, Ints, Value};
 use crate::error::{Error, Result};
-use crate::graph::Op;
 use crate::graph::op::{Activation, Binary};
+use crate::graph::{NodeId, Op};
 use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
 
@@ -220,6 +220,12 @@ fn quantise_node(
     steps: &Steps,
     [low, high]: [f64; 2],
 ) -> Result<Act> {
+    // Where the smallest integer stands for zero, the clip is a rectifier: quantisers leave out the net's own before it.
+    let clips_at_zero = steps.zero.iter().all(|zero| *zero == low);
+    let x = match clips_at_zero && is_sum(s, x.id) {
+        true => s.step(site, "rectified", Op::Activation(Activation::Relu), &[x])?,
+        false => x,
+    };
     let quantise = |scale, zero| Op::Activation(Activation::Quantise { scale, zero, low, high, rounds: true });
     if let ([scale], [zero]) = (&steps.scale[..], &steps.zero[..]) {
         return s.push(name, quantise(*scale, *zero), &[x]);
@@ -230,6 +236,23 @@ fn quantise_node(
     let scale = axis_constant(s, site, "scale", &steps.scale, x, None)?;
     let divided = s.step(site, "divided", Op::Binary(Binary::Div), &[x, scale])?;
     s.push(name, quantise(1.0, steps.zero[0]), &[divided])
+}
+
+/// Whether a value is the result of an operation behind which nets have rectifiers, scaled or with its axes in another order.
+fn is_sum(s: &Scope, mut id: NodeId) -> bool {
+    let is_constant = |id: &NodeId| matches!(s.builder.op(*id), Op::Constant(_));
+    loop {
+        let node = s.builder.node(id);
+        match &node.op {
+            Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::Linear { .. } | Op::MatMul | Op::BatchNorm { .. } => {
+                return true;
+            }
+            Op::Binary(Binary::Add) => return true,
+            Op::Binary(Binary::Mul | Binary::Div) if node.inputs.iter().skip(1).all(is_constant) => id = node.inputs[0],
+            Op::Identity | Op::Reshape(_) | Op::Transpose(_) => id = node.inputs[0],
+            _ => return false,
+        }
+    }
 }
 
 /// A value less its zero point.

@@ -9,7 +9,7 @@
 mod norm;
 
 use crate::error::{Error, Result};
-use crate::graph::op::{Activation, Binary, Reduction};
+use crate::graph::op::{Activation, Binary, Elementary, Reduction};
 use crate::graph::{Node, Op};
 use crate::kernels::{binary, elementwise};
 use crate::pass::Trace;
@@ -52,6 +52,12 @@ impl Rule for Rescale {
 
 fn typed<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
     match &site.node.op {
+        Op::Activation(Activation::Elementary(Elementary::Detach)) => {
+            let why =
+                "a baseline has another range, by which its values are quantised, so that changes cannot be compared";
+            Err(Error::unsupported(why)
+                .hint("gradients and `lrp` take such a net, `deep_lift` a net that is quantised with known scales"))
+        }
         Op::Activation(f) => rescaled::<T>(*f, site, base),
         Op::MaxPool(_) | Op::Reduce { reduction: Reduction::Max, .. } | Op::Binary(Binary::Max) => {
             extremum::<T>(site, base, elementwise::maximum)
