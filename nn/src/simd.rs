@@ -73,6 +73,8 @@ pub trait Lane: Copy + Default + Send + Sync + 'static {
     fn add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// a b + c, rounded once.
     fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    /// min(max(x, low), high) by comparisons, which keep a NaN; the machine's own minimum and maximum may not.
+    fn clamp<S: Simd>(simd: S, x: Self::Vector<S>, low: f32, high: f32) -> Self::Vector<S>;
     /// At most a vector's numbers, then zeros.
     fn partial_load<S: Simd>(simd: S, values: &[Self]) -> Self::Vector<S>;
     /// The first numbers of a vector, as many as the slice holds.
@@ -82,7 +84,8 @@ pub trait Lane: Copy + Default + Send + Sync + 'static {
 }
 
 macro_rules! lane {
-    ($t:ty, $vector:ident, $lanes:ident, $splat:ident, $add:ident, $mul_add:ident, $load:ident, $store:ident, $singles:expr) => {
+    ($t:ty, $vector:ident, $lanes:ident, $splat:ident, $add:ident, $mul_add:ident, $less:ident, $greater:ident, $select:ident,
+     $load:ident, $store:ident, $singles:expr) => {
         impl Lane for $t {
             type Vector<S: Simd> = S::$vector;
             #[inline(always)]
@@ -102,6 +105,12 @@ macro_rules! lane {
                 simd.$mul_add(a, b, c)
             }
             #[inline(always)]
+            fn clamp<S: Simd>(simd: S, x: S::$vector, low: f32, high: f32) -> S::$vector {
+                let (low, high) = (simd.$splat(<$t>::from(low)), simd.$splat(<$t>::from(high)));
+                let x = simd.$select(simd.$less(x, low), low, x);
+                simd.$select(simd.$greater(x, high), high, x)
+            }
+            #[inline(always)]
             fn partial_load<S: Simd>(simd: S, values: &[Self]) -> S::$vector {
                 simd.$load(values)
             }
@@ -117,5 +126,31 @@ macro_rules! lane {
     };
 }
 
-lane!(f32, f32s, F32_LANES, splat_f32s, add_f32s, mul_add_f32s, partial_load_f32s, partial_store_f32s, |v| Some(v));
-lane!(f64, f64s, F64_LANES, splat_f64s, add_f64s, mul_add_f64s, partial_load_f64s, partial_store_f64s, |_| None);
+lane!(
+    f32,
+    f32s,
+    F32_LANES,
+    splat_f32s,
+    add_f32s,
+    mul_add_f32s,
+    less_than_f32s,
+    greater_than_f32s,
+    select_f32s,
+    partial_load_f32s,
+    partial_store_f32s,
+    |v| Some(v)
+);
+lane!(
+    f64,
+    f64s,
+    F64_LANES,
+    splat_f64s,
+    add_f64s,
+    mul_add_f64s,
+    less_than_f64s,
+    greater_than_f64s,
+    select_f64s,
+    partial_load_f64s,
+    partial_store_f64s,
+    |_| None
+);

@@ -6,6 +6,7 @@ pub mod attention;
 pub mod average_pool;
 pub(crate) mod batched_matmul;
 pub mod binary;
+pub mod channels_last;
 pub mod conv;
 pub mod disjoint;
 pub mod elementary;

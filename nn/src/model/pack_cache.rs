@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
+use crate::kernels::channels_last::{DenseRows, DepthwiseRows};
 use crate::kernels::conv::{PrepackedConv, WinogradTile};
 use crate::kernels::linear::PackedLinear;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,8 +18,19 @@ pub struct PackCache {
     convs: Vec<Slot<PrepackedConv>>,
     /// Two for a node: forward and backward.
     linears: Vec<Slot<PackedLinear>>,
+    /// Two for a node: with or without a folded normalisation.
+    rows: Vec<Slot<PackedRows>>,
     /// For a net that differs from another in one node: the other's cache, and that node.
     shared: Option<(Arc<PackCache>, NodeId)>,
+}
+
+/// A forward convolution packed for maps whose channels are neighbours.
+#[derive(Debug)]
+pub(crate) enum PackedRows {
+    /// A pointwise one, or a first layer.
+    Dense(DenseRows),
+    /// A depthwise one.
+    Depthwise(DepthwiseRows),
 }
 
 /// One form of one layer.
@@ -74,6 +86,7 @@ impl PackCache {
         PackCache {
             convs: (0..FORMS * nodes).map(|_| Slot::new(is_enabled)).collect(),
             linears: (0..2 * nodes).map(|_| Slot::new(is_enabled)).collect(),
+            rows: (0..2 * nodes).map(|_| Slot::new(is_enabled)).collect(),
             shared: None,
         }
     }
@@ -125,5 +138,15 @@ impl PackCache {
         let (home, own) = self.home(id);
         let form = usize::from(direction == Direction::Backward);
         home.linears.get(2 * own + form).ok_or_else(|| Error::internal("a linear layer outside its net"))
+    }
+
+    /// The place of a convolution packed for maps whose channels are neighbours.
+    ///
+    /// # Errors
+    /// Where `id` is not of this net.
+    pub(crate) fn rows(&self, id: NodeId, is_folded: bool) -> Result<&Slot<PackedRows>> {
+        let (home, own) = self.home(id);
+        let form = usize::from(is_folded);
+        home.rows.get(2 * own + form).ok_or_else(|| Error::internal("a convolution outside its net"))
     }
 }

@@ -2,13 +2,13 @@
 
 use super::apply;
 use super::schedule::concat::ConcatBuffer;
-use super::schedule::fuse::{ConcatSlot, Depthwise, FusedLayer};
+use super::schedule::fuse::{ConcatSlot, FusedLayer};
 use super::schedule::groups::BatchSchedule;
 use super::trace::{Tap, Trace};
 use crate::error::{Context, Error, Result};
 use crate::graph::op::Activation;
 use crate::graph::{NodeId, Op};
-use crate::kernels::conv::{Combine, ConvMaxPool, Epilogue, ExpandDepthwise, OutputSlot, WinogradTile};
+use crate::kernels::conv::{Combine, ConvMaxPool, Epilogue, OutputSlot, WinogradTile};
 use crate::kernels::row_gemm::RowEpilogue;
 use crate::model::Model;
 use crate::model::pack_cache::Direction;
@@ -70,6 +70,9 @@ impl Model {
                 }
             }
         }
+        for goal in goals {
+            trace.make_plain(*goal)?;
+        }
         Ok(trace)
     }
 
@@ -116,7 +119,7 @@ impl Model {
         let sizes = apply::linear_sizes(x.dims(), &node.shape);
         let (Op::Linear { bias, .. }, 2..) = (&node.op, sizes.positions) else { return Ok(None) };
         let bias = bias.map(|b| values::<f32>(self.weights().tensor(b))).transpose()?;
-        let epilogue = RowEpilogue { bias: bias.as_deref().unwrap_or_default(), activation, is_added: false };
+        let epilogue = RowEpilogue { bias: bias.as_deref().unwrap_or_default(), activation, ..Default::default() };
         let y = self.packed_linear(id, Direction::Forward)?.run(sizes.rows(), &values::<f32>(x)?, &epilogue);
         Ok(Some(tensor(y, &apply::with_batch(x.dims()[0], &node.shape))?))
     }
@@ -164,27 +167,6 @@ impl Model {
         };
         let y = kernel.run(x.dims()[0], &values::<f32>(x)?, fused.clamp);
         tensor(y, &apply::with_batch(x.dims()[0], &pool.shape))
-    }
-
-    /// The result of the pointwise convolution at `id` and of the depthwise one after it, without a residual.
-    fn run_conv_depthwise(
-        &self,
-        id: NodeId,
-        x: &Tensor,
-        fused: &FusedLayer,
-        depthwise: &Depthwise,
-        tile: WinogradTile,
-    ) -> Result<Tensor> {
-        let wide = self.prepacked(id, fused.norm, Direction::Forward, tile)?;
-        let deep = self.prepacked(depthwise.conv, depthwise.norm, Direction::Forward, tile)?;
-        let between = Epilogue { clamp: fused.clamp, activation: fused.activation, ..Epilogue::NONE };
-        let after = Epilogue { clamp: depthwise.clamp, activation: depthwise.activation, ..Epilogue::NONE };
-        let (batch, x) = (x.dims()[0], values::<f32>(x)?);
-        let y = match ExpandDepthwise::of(&wide, &deep) {
-            Some(both) => both.run(batch, &x, &between, &after),
-            None => deep.run(batch, &wide.run(batch, &x, &between), &after),
-        };
-        tensor(y, &apply::with_batch(batch, &self.graph().node(depthwise.conv).shape))
     }
 
     /// Whether f32 kernels can take `x`.
@@ -238,6 +220,18 @@ impl Trace {
             self.values[id.0] = Some(value);
             return Ok(());
         }
+        let computed =
+            self.compute_channels_last(id).context(|| format!("node `{}` ({})", node.name, node.op.kind()))?;
+        if let Some((at, value)) = computed {
+            self.values[at.0] = Some(value);
+            return Ok(());
+        }
+        let fused = self.fusion.fused_at(id).copied();
+        let beside = fused.into_iter().flat_map(|f| f.residual.into_iter().chain(f.gate.map(|gate| gate.factors)));
+        let inner = self.fusion.read_at(id).into_iter().flat_map(|at| model.graph().node(at).inputs.clone());
+        for read in inner.chain(beside).collect::<Vec<_>>() {
+            self.make_plain(read)?;
+        }
         if let Some(attention) = self.fusion.attention_at(id) {
             let value = attention.run(model.graph(), id, |node| self.value_or_fused(node));
             self.values[id.0] = Some(value.context(|| format!("attention that ends at `{}`", node.name))?);
@@ -266,9 +260,6 @@ impl Trace {
             }
             if let Some(pool) = fused.pool {
                 return Ok(Some((pool, model.run_conv_max_pool(id, x, fused, pool, self.tile)?)));
-            }
-            if let Some(depthwise) = &fused.depthwise {
-                return Ok(Some((fused.output, model.run_conv_depthwise(id, x, fused, depthwise, self.tile)?)));
             }
             let residual = fused.residual.map(|r| self.value_or_fused(r)).transpose()?;
             let gate = gate.map(|gate| self.value_or_fused(gate.factors)).transpose()?;

@@ -96,7 +96,7 @@ impl<'a> DepthwiseConv<'a> {
 }
 
 /// A checked problem, where its taps read in the padded plane, and its kernels.
-pub(super) struct ReadyProblem<'a> {
+struct ReadyProblem<'a> {
     pub problem: &'a ConvProblem,
     pub taps: Vec<usize>,
     pub grid: Option<TapGrid>,
@@ -104,7 +104,7 @@ pub(super) struct ReadyProblem<'a> {
 }
 
 /// Each thread's buffers: the padded plane and its shape, the sums of one problem, and the plane that several phases make.
-pub(super) struct Scratch {
+struct Scratch {
     shape: Option<PaddedShape>,
     values: Vec<f32>,
     sums: Vec<f32>,
@@ -112,12 +112,12 @@ pub(super) struct Scratch {
 }
 
 thread_local! {
-    pub(super) static SCRATCH: RefCell<Scratch> =
+    static SCRATCH: RefCell<Scratch> =
         const { RefCell::new(Scratch { shape: None, values: Vec::new(), sums: Vec::new(), plane: Vec::new() }) };
 }
 
 /// One plane of the output.
-pub(super) struct OutputPlane<'a> {
+struct OutputPlane<'a> {
     pub padded: &'a PaddedPlane,
     pub problems: &'a [ReadyProblem<'a>],
     /// Where the plane's first value would lie in the layout of the problems.

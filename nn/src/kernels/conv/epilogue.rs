@@ -147,7 +147,7 @@ impl Clamp {
 
     /// Lower and upper bound.
     #[inline(always)]
-    pub(super) fn bounds(self) -> (f32, f32) {
+    pub(in crate::kernels) fn bounds(self) -> (f32, f32) {
         match self {
             Clamp::None => (f32::NEG_INFINITY, f32::INFINITY),
             Clamp::Relu => (0.0, f32::INFINITY),

@@ -23,22 +23,22 @@ pub struct Geometry {
 
 impl Geometry {
     /// Kernel taps, kh * kw.
-    pub(super) fn taps(&self) -> usize {
+    pub(in crate::kernels) fn taps(&self) -> usize {
         self.window.kernel[0] * self.window.kernel[1]
     }
 
     /// H * W of the input.
-    pub(super) fn in_pixels(&self) -> usize {
+    pub(in crate::kernels) fn in_pixels(&self) -> usize {
         self.input[0] * self.input[1]
     }
 
     /// OH * OW of the output.
-    pub(super) fn out_pixels(&self) -> usize {
+    pub(in crate::kernels) fn out_pixels(&self) -> usize {
         self.output[0] * self.output[1]
     }
 
     /// Whether an im2col column is one pixel: a 1 x 1 kernel with stride 1 and no padding.
-    pub(super) fn is_pointwise(&self) -> bool {
+    pub(in crate::kernels) fn is_pointwise(&self) -> bool {
         self.taps() == 1 && self.window.stride == [1, 1] && self.window.padding.is_zero()
     }
 }

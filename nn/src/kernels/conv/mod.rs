@@ -7,8 +7,8 @@
 //! The input gradient runs the same code: it is one `problem` for each phase of the stride.
 //!
 //! Some layers have kernels of their own: 3 x 3 with stride 1 (`winograd`), few channels (`direct`), one input channel
-//! a group (`depthwise`), a pointwise layer together with the depthwise one after it (`expand_depthwise`), and a first layer
-//! together with the max pool after it (`conv_max_pool`). `prepacked` picks the kernel by the shape of the layer alone, so that a
+//! a group (`depthwise`), and a first layer together with the max pool after it (`conv_max_pool`); those for maps whose channels are
+//! neighbours are in [`channels_last`](super::channels_last). `prepacked` picks the kernel by the shape of the layer alone, so that a
 //! sample gets the same bits in any batch.
 //!
 //! In f64, which tests use as the reference, convolution is im2col and a matrix product (`reference`).
@@ -19,7 +19,6 @@ mod depthwise;
 mod depthwise_rows;
 mod direct;
 pub(super) mod epilogue;
-mod expand_depthwise;
 mod gate;
 mod gemm;
 mod geometry;
@@ -36,7 +35,6 @@ mod winograd;
 
 pub use conv_max_pool::{ConvMaxPool, fusion_pays};
 pub use epilogue::{Clamp, Combine, Epilogue};
-pub use expand_depthwise::{ExpandDepthwise, expansion_pays};
 pub use geometry::Geometry;
 pub use prepacked::{OutputSlot, PrepackedConv};
 pub use winograd::WinogradTile;

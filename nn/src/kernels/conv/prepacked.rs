@@ -58,14 +58,6 @@ impl Prepacked {
     }
 }
 
-/// A forward convolution by panels: its problem, panels (or kernels of a depthwise one) and bias.
-#[derive(Clone, Copy)]
-pub(super) struct SinglePhase<'a> {
-    pub problem: &'a ConvProblem,
-    pub panels: &'a [f32],
-    pub bias: &'a [f32],
-}
-
 /// Where the output of each sample lies in a larger buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputSlot {
@@ -160,12 +152,6 @@ impl PrepackedConv {
         };
         let largest_tile = largest.unwrap_or(WinogradTile::None);
         PrepackedConv { phases: problems.into_iter().map(prepack).collect(), bias, out_len, largest_tile }
-    }
-
-    /// Its one problem, where there is one and it uses no Winograd tiles.
-    pub(super) fn single_phase(&self) -> Option<SinglePhase<'_>> {
-        let [Prepacked { problem, weights: PackedWeights::Panels(panels) }] = &self.phases[..] else { return None };
-        Some(SinglePhase { problem, panels, bias: &self.bias })
     }
 
     /// The largest Winograd tile that suits the shape of the convolution, allowed or not.

@@ -3,12 +3,13 @@
 //! over positions and its activation; or attention.
 
 use super::attention::FusedAttention;
+use super::channels_last::segments;
 use super::consumer::only_consumer;
 use super::gate::{self, Gate};
 use crate::error::Result;
-use crate::graph::op::{Activation, Binary};
+use crate::graph::op::{Activation, Binary, Window};
 use crate::graph::{Graph, NodeId, Op};
-use crate::kernels::conv::{Clamp, expansion_pays, fusion_pays};
+use crate::kernels::conv::{Clamp, fusion_pays};
 use crate::kernels::elementwise;
 use crate::pass::apply::{conv_geometry, with_batch};
 use crate::tensor::{tensor, values};
@@ -63,6 +64,8 @@ pub struct FusionPlan {
     attention: BTreeMap<NodeId, FusedAttention>,
     /// The later node at which a fused node's kernel runs; none where it runs at the node itself or before it.
     runs_at: Vec<Option<NodeId>>,
+    /// The nodes that begin a segment whose channels are neighbours.
+    channels_last: Vec<bool>,
 }
 
 /// Where a value lies in a concatenation of channels.
@@ -79,7 +82,8 @@ impl FusionPlan {
     pub fn unfused(graph: &Graph) -> Self {
         let n = graph.nodes().len();
         let (output, slots, runs_at) = (vec![None; n], vec![None; n], vec![None; n]);
-        FusionPlan { fused: vec![None; n], output, slots, attention: BTreeMap::new(), runs_at }
+        let channels_last = vec![false; n];
+        FusionPlan { fused: vec![None; n], output, slots, attention: BTreeMap::new(), runs_at, channels_last }
     }
 
     /// Fuses what can be fused, except that the nodes in `goals` keep values of their own. Without `forward_only`, a backward pass
@@ -89,6 +93,8 @@ impl FusionPlan {
         let varies = graph.descendants(graph.input());
         for id in graph.ids() {
             let node = graph.node(id);
+            plan.channels_last[id.0] =
+                forward_only && (segments::begins_at(graph, id, goals) || segments::leads_to_one(graph, id, goals));
             if plan.output[id.0].is_some() {
                 continue;
             }
@@ -165,6 +171,11 @@ impl FusionPlan {
     /// Where the convolution at `id` writes into a concatenation; none where it has a buffer of its own.
     pub fn concat_slot(&self, id: NodeId) -> Option<ConcatSlot> {
         self.slots[id.0]
+    }
+
+    /// Whether a segment whose channels are neighbours begins with `id`.
+    pub fn is_channels_last(&self, id: NodeId) -> bool {
+        self.channels_last[id.0]
     }
 
     /// What is fused with the convolution or linear layer at `id`.
@@ -261,16 +272,14 @@ impl FusedLayer {
         fused
     }
 
-    /// The depthwise convolution that alone reads the value of this pointwise one, `conv`, where fusing both pays.
+    /// The depthwise convolution that alone reads the value of this pointwise one, `conv`, and begins a segment whose channels are
+    /// neighbours.
     fn depthwise_after(&self, graph: &Graph, conv: NodeId, goals: &[NodeId]) -> Option<NodeId> {
         let Op::Conv2d(c) = &graph.node(conv).op else { return None };
-        let dims = with_batch(1, &graph.node(graph.node(conv).inputs[0]).shape);
+        let is_pointwise = c.window == Window::square(1, 1, 0) && c.groups == 1;
         let is_plain = self.gate.is_none() && self.residual.is_none() && self.pool.is_none();
-        let next = only_consumer(graph, self.output, goals).filter(|_| is_plain)?;
-        let Op::Conv2d(next_conv) = &graph.node(next).op else { return None };
-        let channels = graph.node(conv).shape[0];
-        let is_depthwise = next_conv.groups == channels && graph.node(next).shape[0] == channels && channels > 1;
-        (is_depthwise && expansion_pays(&conv_geometry(c, &dims, &graph.node(conv).shape))).then_some(next)
+        let next = only_consumer(graph, self.output, goals).filter(|_| is_plain && is_pointwise)?;
+        (segments::begins_at(graph, next, goals) && graph.node(next).inputs[0] == self.output).then_some(next)
     }
 
     /// This and `next`, the only consumer of its value; none where they cannot be one kernel.

@@ -2,6 +2,7 @@
 //! written in place.
 
 pub mod attention;
+pub mod channels_last;
 pub mod concat;
 mod consumer;
 pub mod fuse;

@@ -5,13 +5,16 @@
 //! each a chain of fused multiply-adds from zero, added up one after another, then the bias. So a result has the same bits
 //! whatever its tile, the number of rows or threads, and the width and caches of the machine.
 
+mod block_product;
+
+use super::conv::Clamp;
 use super::conv::microkernel::{KC, MR};
 use super::disjoint::DisjointSlice;
 use super::elementwise;
 use super::matmul::Matrix;
 use crate::graph::op::Activation;
 use crate::simd::{Lane, arch, lanes_of};
-use pulp::{Simd, WithSimd};
+use block_product::BlockProduct;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -24,8 +27,8 @@ const ROWS_IN_CACHE: usize = 1 << 17;
 /// Vectors of columns in a block.
 const VECTORS: usize = 3;
 
-/// Columns of a block.
-fn block_width<T: Lane>() -> usize {
+/// Columns of a block on this machine.
+pub fn block_width<T: Lane>() -> usize {
     VECTORS * lanes_of::<T>()
 }
 
@@ -81,15 +84,69 @@ impl<T: Lane> PackedColumns<T> {
     }
 }
 
-/// The epilogue of a product: what is applied to it before it is stored.
-#[derive(Clone, Copy, Default)]
+/// The left operand: element (i, k) lies at `i * row` plus the offset of column k.
+#[derive(Clone, Copy)]
+pub struct Rows<'a, T> {
+    /// The values.
+    pub data: &'a [T],
+    /// Values between rows.
+    pub row: usize,
+    /// Where the columns lie.
+    pub columns: ColumnOffsets<'a>,
+}
+
+/// Where the columns of a left operand lie, from its first value on.
+#[derive(Clone, Copy)]
+pub enum ColumnOffsets<'a> {
+    /// Column k this many values after column k - 1.
+    Apart(usize),
+    /// Each column at an offset of its own.
+    Listed(&'a [usize]),
+}
+
+impl<'a, T> From<Matrix<'a, T>> for Rows<'a, T> {
+    fn from(m: Matrix<'a, T>) -> Self {
+        Rows { data: m.data, row: m.row, columns: ColumnOffsets::Apart(m.column) }
+    }
+}
+
+impl<T> Rows<'_, T> {
+    /// The rows from one on.
+    fn after(self, rows: usize) -> Self {
+        Rows { data: self.data.get(rows * self.row..).unwrap_or_default(), ..self }
+    }
+
+    /// The offset of the last value of row 0.
+    fn reach(&self, depth: usize) -> usize {
+        match self.columns {
+            ColumnOffsets::Apart(column) => (depth - 1) * column,
+            ColumnOffsets::Listed(at) => {
+                assert!(at.len() >= depth, "too few columns are listed");
+                at[..depth].iter().copied().max().unwrap_or(0)
+            }
+        }
+    }
+}
+
+/// The epilogue of a product: what is applied to it before it is stored, in this order.
+#[derive(Clone, Copy)]
 pub struct RowEpilogue<'a, T = f32> {
     /// One value a column, added to the sums; none where empty.
     pub bias: &'a [T],
-    /// A function of the result; of results in f32 alone.
-    pub activation: Option<Activation>,
     /// Whether the result is added to the values already stored.
     pub is_added: bool,
+    /// Values that are added, laid out as the result; none where empty.
+    pub residual: &'a [T],
+    /// The range that the result is clamped to.
+    pub clamp: Clamp,
+    /// A function of the result; of results in f32 alone.
+    pub activation: Option<Activation>,
+}
+
+impl<T> Default for RowEpilogue<'_, T> {
+    fn default() -> Self {
+        RowEpilogue { bias: &[], is_added: false, residual: &[], clamp: Clamp::None, activation: None }
+    }
 }
 
 /// out = a b, through the epilogue, on all threads: `a` m rows of b's depth; rows of the result lie `out_row` apart.
@@ -99,18 +156,22 @@ pub struct RowEpilogue<'a, T = f32> {
 ///
 /// # Safety
 /// `out` must hold m rows of as many values as `b` has columns, which no other thread may touch.
-pub unsafe fn multiply<T: Lane>(
+pub unsafe fn multiply<'a, T: Lane>(
     m: usize,
-    a: Matrix<'_, T>,
+    a: impl Into<Rows<'a, T>>,
     b: &PackedColumns<T>,
     epilogue: &RowEpilogue<'_, T>,
     out: DisjointSlice<T>,
     out_row: usize,
 ) {
-    let (depth, columns) = (b.depth, b.columns);
-    if !check(m, a, b, epilogue) {
+    let (depth, columns, a) = (b.depth, b.columns, a.into());
+    if !check(m, &a, b, epilogue) {
         return;
     }
+    assert!(
+        epilogue.residual.is_empty() || epilogue.residual.len() >= (m - 1) * out_row + columns,
+        "the residual is too short"
+    );
     let blocks = columns.div_ceil(block_width::<T>());
     let most = (m * columns * depth / MIN_TASK_MACS).max(1);
     let in_cache = (ROWS_IN_CACHE / depth.max(1)).clamp(MR, m.next_multiple_of(MR));
@@ -123,7 +184,7 @@ pub unsafe fn multiply<T: Lane>(
         let rows = r * rows..((r + 1) * rows).min(m);
         let blocks = c * blocks / column_tasks..(c + 1) * blocks / column_tasks;
         // SAFETY: the tasks' rows and blocks do not overlap; the caller guarantees that the result has room for them.
-        unsafe { Task { a, b, epilogue, out, out_row }.run(rows, blocks) }
+        unsafe { Task { a, b, epilogue, out, out_row, origin: 0 }.run(rows, blocks) }
     });
 }
 
@@ -134,17 +195,41 @@ pub unsafe fn multiply<T: Lane>(
 ///
 /// # Safety
 /// As [`multiply`].
-pub unsafe fn multiply_here<T: Lane>(
+pub unsafe fn multiply_here<'a, T: Lane>(
     m: usize,
-    a: Matrix<'_, T>,
+    a: impl Into<Rows<'a, T>>,
     b: &PackedColumns<T>,
     epilogue: &RowEpilogue<'_, T>,
     out: DisjointSlice<T>,
     out_row: usize,
 ) {
-    if check(m, a, b, epilogue) {
+    // SAFETY: the caller's.
+    unsafe { multiply_blocks(m, a, b, 0..b.columns.div_ceil(block_width::<T>()), epilogue, out, out_row) }
+}
+
+/// As [`multiply_here`], for some blocks of columns (of [`block_width`]) alone: `out` begins with the first of them. There is no
+/// residual.
+///
+/// # Panics
+/// As [`multiply`].
+///
+/// # Safety
+/// `out` must hold m rows of as many values as the blocks have columns, which no other thread may touch.
+pub unsafe fn multiply_blocks<'a, T: Lane>(
+    m: usize,
+    a: impl Into<Rows<'a, T>>,
+    b: &PackedColumns<T>,
+    blocks: Range<usize>,
+    epilogue: &RowEpilogue<'_, T>,
+    out: DisjointSlice<T>,
+    out_row: usize,
+) {
+    let a = a.into();
+    assert!(epilogue.residual.is_empty(), "a product of blocks has no residual");
+    if check(m, &a, b, epilogue) {
+        let blocks = blocks.start..blocks.end.min(b.columns.div_ceil(block_width::<T>()));
         // SAFETY: the caller's.
-        unsafe { Task { a, b, epilogue, out, out_row }.run(0..m, 0..b.columns.div_ceil(block_width::<T>())) }
+        unsafe { Task { a, b, epilogue, out, out_row, origin: blocks.start * block_width::<T>() }.run(0..m, blocks) }
     }
 }
 
@@ -152,44 +237,50 @@ pub unsafe fn multiply_here<T: Lane>(
 ///
 /// # Panics
 /// Where an operand is too short: a defect of the caller.
-fn check<T: Lane>(m: usize, a: Matrix<'_, T>, b: &PackedColumns<T>, epilogue: &RowEpilogue<'_, T>) -> bool {
+fn check<T: Lane>(m: usize, a: &Rows<'_, T>, b: &PackedColumns<T>, epilogue: &RowEpilogue<'_, T>) -> bool {
     let (depth, columns) = (b.depth, b.columns);
     if m == 0 || columns == 0 {
         return false;
     }
-    assert!(depth == 0 || (m - 1) * a.row + (depth - 1) * a.column < a.data.len(), "the left operand is too short");
+    assert!(depth == 0 || (m - 1) * a.row + a.reach(depth) < a.data.len(), "the left operand is too short");
     assert!(epilogue.bias.is_empty() || epilogue.bias.len() >= columns, "the bias is too short");
     true
 }
 
 /// Rows and blocks of columns of a product.
 struct Task<'a, T> {
-    a: Matrix<'a, T>,
+    a: Rows<'a, T>,
     b: &'a PackedColumns<T>,
     epilogue: &'a RowEpilogue<'a, T>,
     out: DisjointSlice<T>,
     out_row: usize,
+    /// The column with which `out` begins.
+    origin: usize,
 }
 
 impl<T: Lane> Task<'_, T> {
     /// # Safety
     /// As [`multiply`], for these rows and blocks.
     unsafe fn run(&self, rows: Range<usize>, blocks: Range<usize>) {
-        let Task { a, b, epilogue, out, out_row } = *self;
+        let Task { a, b, epilogue, out, out_row, origin } = *self;
         let (first, end) = (blocks.start * block_width::<T>(), (blocks.end * block_width::<T>()).min(b.columns));
+        let (low, high) = epilogue.clamp.bounds();
         for block in blocks {
             let (columns, count) = b.block(block);
             let at = block * block_width::<T>();
             let product = BlockProduct {
                 rows: rows.len(),
                 depth: b.depth,
-                a: Matrix { data: a.data.get(rows.start * a.row..).unwrap_or_default(), ..a },
+                a: a.after(rows.start),
                 columns,
                 count,
                 bias: epilogue.bias.get(at..at + count).unwrap_or_default(),
                 is_added: epilogue.is_added,
+                residual: epilogue.residual.get(rows.start * out_row + at..).unwrap_or_default(),
+                low,
+                high,
                 // SAFETY: the caller's.
-                out: unsafe { out.at(rows.start * out_row + at) },
+                out: unsafe { out.at(rows.start * out_row + at - origin) },
                 out_row,
             };
             arch().dispatch(product);
@@ -197,137 +288,11 @@ impl<T: Lane> Task<'_, T> {
         let Some(f) = epilogue.activation else { return };
         for row in rows {
             // SAFETY: the caller's; these values have just been written.
-            let values = unsafe { out.slice(row * out_row + first, end - first) };
+            let values = unsafe { out.slice(row * out_row + first - origin, end - first) };
             if let Some(values) = T::singles_mut(values) {
                 elementwise::apply(f, values);
             }
         }
-    }
-}
-
-/// Some rows times one block of columns.
-struct BlockProduct<'a, T> {
-    rows: usize,
-    depth: usize,
-    /// From the first of the rows on.
-    a: Matrix<'a, T>,
-    /// The packed block.
-    columns: &'a [T],
-    /// Columns that are stored.
-    count: usize,
-    bias: &'a [T],
-    is_added: bool,
-    out: *mut T,
-    out_row: usize,
-}
-
-impl<T: Lane> WithSimd for BlockProduct<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let mut bias = [T::splat(simd, T::default()); VECTORS];
-        for (v, part) in self.bias.chunks(T::lanes::<S>()).enumerate() {
-            bias[v] = T::partial_load(simd, part);
-        }
-        match self.count.div_ceil(T::lanes::<S>()) {
-            1 => self.all_rows::<S, 1>(simd, [bias[0]]),
-            2 => self.all_rows::<S, 2>(simd, [bias[0], bias[1]]),
-            _ => self.all_rows::<S, VECTORS>(simd, bias),
-        }
-    }
-}
-
-impl<T: Lane> BlockProduct<'_, T> {
-    /// All rows times V vectors, eight rows at a time where there are as many registers.
-    #[inline(always)]
-    fn all_rows<S: Simd, const V: usize>(&self, simd: S, bias: [T::Vector<S>; V]) {
-        let mut row = 0;
-        while row < self.rows {
-            let left = self.rows - row;
-            // SAFETY: `multiply` checked the operands; its caller guarantees the result.
-            unsafe {
-                row += match left {
-                    8.. if S::REGISTER_COUNT >= 32 => self.tile::<S, 8, V>(simd, row, bias),
-                    4.. => self.tile::<S, 4, V>(simd, row, bias),
-                    2.. => self.tile::<S, 2, V>(simd, row, bias),
-                    _ => self.tile::<S, 1, V>(simd, row, bias),
-                };
-            }
-        }
-    }
-
-    /// M rows from `row` on times V vectors of columns; returns M.
-    #[inline(always)]
-    unsafe fn tile<S: Simd, const M: usize, const V: usize>(
-        &self,
-        simd: S,
-        row: usize,
-        bias: [T::Vector<S>; V],
-    ) -> usize {
-        // SAFETY: the caller's: the operands hold these rows, and `depth` rows of a block's width.
-        unsafe {
-            let a = self.a.data.as_ptr().wrapping_add(row * self.a.row);
-            let mut total = self.sums_kc::<S, M, V>(simd, a, 0..self.depth.min(KC));
-            for first in (KC..self.depth).step_by(KC) {
-                let sums = self.sums_kc::<S, M, V>(simd, a, first..self.depth.min(first + KC));
-                for (total, sums) in total.iter_mut().zip(&sums) {
-                    total.iter_mut().zip(sums).for_each(|(t, s)| *t = T::add(simd, *t, *s));
-                }
-            }
-            for (m, sums) in total.iter().enumerate() {
-                for v in 0..V {
-                    let to = self.out.add((row + m) * self.out_row + v * T::lanes::<S>());
-                    let mut value = T::add(simd, sums[v], bias[v]);
-                    let count = T::lanes::<S>().min(self.count - v * T::lanes::<S>());
-                    if count == T::lanes::<S>() {
-                        if self.is_added {
-                            value = T::add(simd, (to as *const T::Vector<S>).read_unaligned(), value);
-                        }
-                        (to as *mut T::Vector<S>).write_unaligned(value);
-                        continue;
-                    }
-                    let to = std::slice::from_raw_parts_mut(to, count);
-                    if self.is_added {
-                        value = T::add(simd, T::partial_load(simd, to), value);
-                    }
-                    T::partial_store(simd, to, value);
-                }
-            }
-        }
-        M
-    }
-
-    /// The sums over one block of at most KC products, each a chain of fused multiply-adds.
-    #[inline(always)]
-    unsafe fn sums_kc<S: Simd, const M: usize, const V: usize>(
-        &self,
-        simd: S,
-        a: *const T,
-        ks: Range<usize>,
-    ) -> [[T::Vector<S>; V]; M] {
-        let mut acc = [[T::splat(simd, T::default()); V]; M];
-        let (row, column, width) = (self.a.row, self.a.column, VECTORS * T::lanes::<S>());
-        // SAFETY: the caller's.
-        unsafe {
-            let mut a = a.add(ks.start * column);
-            let mut b = self.columns.as_ptr().add(ks.start * width);
-            for _ in ks {
-                let mut x = [T::splat(simd, T::default()); V];
-                for (v, x) in x.iter_mut().enumerate() {
-                    *x = (b.add(v * T::lanes::<S>()) as *const T::Vector<S>).read_unaligned();
-                }
-                for (m, acc) in acc.iter_mut().enumerate() {
-                    let w = T::splat(simd, *a.add(m * row));
-                    for (sum, x) in acc.iter_mut().zip(&x) {
-                        *sum = T::mul_add(simd, w, *x, *sum);
-                    }
-                }
-                a = a.wrapping_add(column);
-                b = b.add(width);
-            }
-        }
-        acc
     }
 }
 
@@ -373,7 +338,7 @@ mod tests {
                 let packed = PackedColumns::new(right, depth, columns);
                 let (pitch, mut out) = (columns + 2, vec![T::of(0.5); m * (columns + 2)]);
                 for is_added in [false, true] {
-                    let epilogue = RowEpilogue { bias: &bias, activation, is_added };
+                    let epilogue = RowEpilogue { bias: &bias, activation, is_added, ..Default::default() };
                     // SAFETY: the result has m rows of more than as many columns.
                     unsafe { multiply(m, left, &packed, &epilogue, DisjointSlice::new(&mut out), pitch) };
                 }
@@ -386,6 +351,38 @@ mod tests {
                     }
                     assert_eq!(row[columns..], [T::of(0.5); 2], "written beside the result");
                 }
+            }
+        }
+    }
+    #[test]
+    fn columns_in_a_list_blocks_residuals_and_clamps_change_no_sum() {
+        for (m, depth, columns) in [(7, 128, 50), (13, 300, 101), (33, 27, 32)] {
+            let (a, b): (Vec<f32>, Vec<f32>) = (random(m * depth, "a"), random(depth * columns, "b"));
+            let residual: Vec<f32> = random(m * columns, "residual");
+            let packed = PackedColumns::new(Matrix::rows(&b, columns), depth, columns);
+            let product = |a: Rows<'_, f32>, blocks: Option<Range<usize>>, epilogue: &RowEpilogue<'_>| {
+                let mut out = vec![0.0; m * columns];
+                let to = DisjointSlice::new(&mut out);
+                // SAFETY: the result has m rows of as many values.
+                unsafe {
+                    match blocks {
+                        None => multiply(m, a, &packed, epilogue, to, columns),
+                        Some(blocks) => multiply_blocks(m, a, &packed, blocks, epilogue, to, columns),
+                    }
+                }
+                out
+            };
+            let plain = product(Matrix::rows(&a, depth).into(), None, &RowEpilogue::default());
+            let listed: Vec<usize> = (0..depth).collect();
+            let left = Rows { data: &a, row: depth, columns: ColumnOffsets::Listed(&listed) };
+            let epilogue = RowEpilogue { residual: &residual, clamp: Clamp::Range(-0.5, 2.0), ..Default::default() };
+            let want: Vec<f32> = plain.iter().zip(&residual).map(|(v, r)| (v + r).clamp(-0.5, 2.0)).collect();
+            assert_eq!(product(left, None, &epilogue), want, "{m} {depth} {columns}");
+            let (width, last) = (block_width::<f32>(), columns.div_ceil(block_width::<f32>()) - 1);
+            let part = product(left, Some(last..last + 1), &RowEpilogue::default());
+            for (i, row) in part.chunks(columns).enumerate() {
+                let count = columns - last * width;
+                assert_eq!(row[..count], plain[i * columns + last * width..][..count], "{m} {depth} {columns}");
             }
         }
     }
