@@ -23,15 +23,24 @@ pub fn arch() -> Arch {
 /// # Errors
 /// Where it names no instruction set, or one that this machine lacks.
 pub fn chosen() -> Result<Arch> {
-    let Some(name) = std::env::var_os(VARIABLE) else { return Ok(Arch::new()) };
-    match name.to_str() {
-        Some("") => Ok(Arch::new()),
-        Some("portable") => Ok(Arch::Scalar),
+    match std::env::var_os(VARIABLE) {
+        Some(name) if !name.is_empty() => named(&name.to_string_lossy()),
+        _ => Ok(Arch::new()),
+    }
+}
+
+/// The instruction set of this name.
+///
+/// # Errors
+/// As [`chosen`].
+pub fn named(name: &str) -> Result<Arch> {
+    match name {
+        "portable" => Ok(Arch::Scalar),
         #[cfg(target_arch = "x86_64")]
-        Some("avx512") => pulp::x86::V4::try_new().map(Arch::V4).ok_or_else(|| lacking("avx512")),
+        "avx512" => pulp::x86::V4::try_new().map(Arch::V4).ok_or_else(|| lacking(name)),
         #[cfg(target_arch = "x86_64")]
-        Some("avx2") => pulp::x86::V3::try_new().map(Arch::V3).ok_or_else(|| lacking("avx2")),
-        _ => Err(Error::value(format!("{VARIABLE} is `{}`", name.display())).hint("it takes avx512, avx2 or portable")),
+        "avx2" => pulp::x86::V3::try_new().map(Arch::V3).ok_or_else(|| lacking(name)),
+        _ => Err(Error::value(format!("{VARIABLE} is `{name}`")).hint("it takes avx512, avx2 or portable")),
     }
 }
 

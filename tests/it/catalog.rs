@@ -2,7 +2,7 @@
 //! wrong options and subjects are errors that say what to do, and the number of threads changes no bit.
 #![allow(clippy::unwrap_used)]
 
-use crate::each;
+use crate::{each, shown};
 use convscope_dsl::{Session, Shown, Silent};
 use convscope_engine::Job;
 use convscope_engine::data::Dataset;
@@ -15,7 +15,6 @@ use convscope_engine::show::scene::{Letters, SceneItem};
 use convscope_engine::show::{Look, alt, to_html};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 /// The embedded net, and the small ones of the gallery for probes that need a detector or a transformer.
@@ -27,6 +26,13 @@ let vit = load_model("scripts/nets/vit.onnx", #{ resize: "direct" });
 
 fn examples() -> Vec<&'static str> {
     catalog().iter().map(|e| e.default_probe().about().example).collect()
+}
+
+/// A script that shows every probe's example.
+pub fn script() -> String {
+    // The nets beside the scripts are named from here, not from the script's own folder.
+    let at_hand = AT_HAND.replace("\"scripts/", &format!("\"{}/scripts/", env!("CARGO_MANIFEST_DIR")));
+    examples().iter().fold(at_hand, |script, example| format!("{script}show({example});\n"))
 }
 
 #[test]
@@ -221,61 +227,14 @@ fn wrong_subjects_and_inputs_are_errors_and_no_defects() {
     );
 }
 
-/// What the probes' examples show with so many threads and, where it is given, with these vector instructions.
-fn arrays(examples: &[&str], threads: &str, vectors: Option<&str>) -> Vec<(serde_json::Value, serde_json::Value)> {
-    let folder = tempfile::tempdir().unwrap();
-    let (script, out) = (folder.path().join("all.rhai"), folder.path().join("out"));
-    let shows: String = examples.iter().map(|example| format!("show({example});\n")).collect();
-    // The nets beside the scripts are named from here, not from the script's own folder.
-    let at_hand = AT_HAND.replace("\"scripts/", &format!("\"{}/scripts/", env!("CARGO_MANIFEST_DIR")));
-    std::fs::write(&script, format!("{at_hand}{shows}")).unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_convscope"))
-        .args(["run", "--json", "--quiet", "--seed", "5", "--threads", threads, "--out"])
-        .args([&out, &script])
-        .envs(vectors.map(|v| ("CONVSCOPE_SIMD", v)))
-        .output()
-        .unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    let manifest: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
-    let shown = manifest["shown"].as_array().unwrap().clone();
-    shown.into_iter().map(|s| (s["title"].clone(), s["arrays"].clone())).collect()
-}
-
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let (one, three) = (arrays(&examples(), "1", None), arrays(&examples(), "3", None));
+    let (one, three) = (shown::arrays(&script(), "1", None), shown::arrays(&script(), "3", None));
     assert!(one.len() >= catalog().len());
     for (a, b) in one.iter().zip(&three) {
         assert_eq!(a, b);
     }
 }
-
-#[test]
-#[cfg(target_arch = "x86_64")]
-fn the_width_of_vectors_changes_no_bit() {
-    let narrow = std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
-    if !narrow || !std::arch::is_x86_feature_detected!("avx512f") {
-        eprintln!("skipped: the processor has not both AVX2 and AVX-512");
-        return;
-    }
-    let (wide, narrow) = (arrays(&examples(), "2", Some("avx512")), arrays(&examples(), "2", Some("avx2")));
-    assert!(wide.len() >= catalog().len());
-    for (a, b) in wide.iter().zip(&narrow) {
-        assert_eq!(a, b);
-    }
-}
-
-#[test]
-fn a_machine_without_vectors_gets_the_same_bits() {
-    let few: Vec<&str> = examples().into_iter().filter(|e| PORTABLE.iter().any(|p| e.starts_with(p))).collect();
-    assert_eq!(few.len(), PORTABLE.len());
-    for (a, b) in arrays(&few, "2", None).iter().zip(&arrays(&few, "2", Some("portable"))) {
-        assert_eq!(a, b);
-    }
-}
-
-/// Probes that are asked about without vectors, where each multiply-add is a call.
-const PORTABLE: [&str; 4] = ["gradient(", "grad_cam(", "guided_backprop(", "deep_lift("];
 
 #[test]
 fn readme_lists_the_catalog() {

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use crate::{each, reference};
+use crate::{each, instruction_sets, reference};
 use convscope::run::{Lock, Numerics};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,9 @@ const SLOW: [&str; 4] = ["attack_table", "dreams", "inversion_table", "pointing_
 
 /// Scripts of a second or less, verified by every run of the tests; `CONVSCOPE_SLOW=1` verifies the others as well.
 const CHEAP: [&str; 5] = ["activations", "guided_backprop", "linear_template", "saliency_box", "shape_bias"];
+
+/// Scripts that are verified without vectors, where each multiply-add is a call.
+const PORTABLE: [&str; 3] = ["guided_backprop", "linear_template", "saliency_box"];
 
 /// A script of the gallery.
 struct Script {
@@ -142,9 +145,11 @@ fn the_cue_conflict_script_finds_the_shape_bias_of_people_and_of_a_net() {
     assert!((bias("squeezenet1_1", "net") - 0.315).abs() <= 0.03, "{said}");
 }
 
-/// The same bits on machines of the class that made the lock, whatever the engine; the same within tolerances on others.
-fn verifies(script: &Script) {
+/// The same bits on machines of the class that made the lock, whatever the engine and the vector instructions; the same within
+/// tolerances on others.
+fn verifies(script: &Script, vectors: Option<&str>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_convscope"));
+    command.envs(vectors.map(|v| ("CONVSCOPE_SIMD", v)));
     let output = command.args(["verify", "--json"]).arg(script.lock()).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let lock = Lock::open(&script.lock()).unwrap();
@@ -153,15 +158,36 @@ fn verifies(script: &Script) {
     assert!(code == Some(0) || (!here && code == Some(12)), "{said}");
 }
 
+/// Verifies all of these under each of these vector instructions; nothing stands for the machine's own.
+fn all_verify(scripts: &[Script], vectors: &[Option<&str>]) {
+    let runs: Vec<_> = scripts.iter().flat_map(|script| vectors.iter().map(move |set| (script, *set))).collect();
+    let name = |(script, set): &(&Script, Option<&str>)| format!("{} {}", script.name, set.unwrap_or_default());
+    each::passes(&runs, name, |(script, set)| verifies(script, *set));
+}
+
+/// The machine's own vector instructions, and the other ones that it has.
+fn own_and_other() -> Vec<Option<&'static str>> {
+    std::iter::once(None).chain(instruction_sets::other().map(Some)).collect()
+}
+
+fn named(names: &[&str]) -> Vec<Script> {
+    let found: Vec<Script> = scripts().into_iter().filter(|s| names.contains(&s.name.as_str())).collect();
+    assert_eq!(found.len(), names.len());
+    found
+}
+
 #[test]
 fn cheap_scripts_verify() {
-    let found: Vec<Script> = scripts().into_iter().filter(|s| CHEAP.contains(&s.name.as_str())).collect();
-    assert_eq!(found.len(), CHEAP.len());
-    each::passes(&found, Script::name, verifies);
+    all_verify(&named(&CHEAP), &own_and_other());
+}
+
+#[test]
+fn scripts_verify_without_vectors() {
+    all_verify(&named(&PORTABLE), &[Some("portable")]);
 }
 
 #[test]
 fn all_locked_scripts_verify() {
     let others = scripts().into_iter().filter(|s| !CHEAP.contains(&s.name.as_str()) && s.lock().exists());
-    each::passes(&others.filter(|s| !s.skipped(true)).collect::<Vec<_>>(), Script::name, verifies);
+    all_verify(&others.filter(|s| !s.skipped(true)).collect::<Vec<_>>(), &own_and_other());
 }

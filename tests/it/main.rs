@@ -1,12 +1,18 @@
-//! The tests of the whole system, a module a subject, in one program. `each` and `reference` are what they share, `front_end`
-//! what they share with `tests/kernel/`.
+//! The tests of the whole system, a module a subject, in one program. `each`, `instruction_sets`, `onnx_bytes`, `reference` and
+//! `shown` are what they share, `front_end` what they share with `tests/kernel/`.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod each;
 #[cfg(unix)]
 mod front_end;
+#[path = "../../engine/tests/it/instruction_sets.rs"]
+mod instruction_sets;
+#[allow(dead_code)] // The engine's tests write more.
+#[path = "../../engine/tests/it/onnx_bytes.rs"]
+mod onnx_bytes;
 #[path = "../../engine/tests/it/reference.rs"]
 mod reference;
+mod shown;
 
 mod book;
 mod canon;
@@ -34,6 +40,7 @@ mod sealed;
 #[cfg(unix)]
 mod shards;
 mod tidy;
+mod vectors;
 mod wheel;
 #[cfg(unix)]
 mod widgets;

@@ -1,10 +1,11 @@
-//! The tests of the engine, a module a subject, in one program. `builders`, `golden`, `onnx_bytes`, `own_process`
-//! and `reference` are what they share.
+//! The tests of the engine, a module a subject, in one program. `builders`, `golden`, `instruction_sets`, `onnx_bytes`,
+//! `own_process` and `reference` are what they share.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod builders;
 mod configurations;
 mod golden;
+mod instruction_sets;
 mod onnx_bytes;
 mod own_process;
 mod reference;
@@ -92,6 +93,7 @@ mod suppression;
 mod table_filters;
 mod tables;
 mod transformers;
+mod vectors;
 mod videos;
 mod window_geometry;
 mod zoo_files;

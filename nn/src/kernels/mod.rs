@@ -4,7 +4,7 @@
 pub mod activation;
 pub mod attention;
 pub mod average_pool;
-pub(crate) mod batched_matmul;
+pub mod batched_matmul;
 pub mod binary;
 pub mod channels_last;
 pub mod conv;
