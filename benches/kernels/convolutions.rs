@@ -2,9 +2,8 @@
 
 use crate::{Case, Work, noise};
 use convscope::graph::op::{Activation, Padding, Pool, Window};
-use convscope::kernels::conv::{
-    Clamp, Combine, ConvMaxPool, Epilogue, ExpandDepthwise, Geometry, PrepackedConv, WinogradTile,
-};
+use convscope::kernels::channels_last::{DenseRows, DepthwiseRows, Expansion, Maps, means, times};
+use convscope::kernels::conv::{Clamp, Combine, ConvMaxPool, Epilogue, Geometry, PrepackedConv, WinogradTile};
 use convscope::kernels::pool::PoolGeometry;
 
 /// Convolutions over square maps: channels in and out, height and width of the input, kernel, stride, padding, groups.
@@ -142,16 +141,65 @@ fn fused() -> Vec<Case> {
             ConvMaxPool { prepacked: &packed, conv: first, pool }.run(batch, &x, Clamp::Relu)
         })
     }));
-    let expand = geometry([16, 96], [112; 2], Window::square(1, 1, 0), 1);
-    let depthwise = geometry([96, 96], [112; 2], Window::square(3, 2, 1), 96);
-    cases.push(Case::new("1x1 and depthwise, mobilenet 16-96 at 112 3x3/2, forward", move |batch| {
-        let (([input, first, _], one), ([_, second, output], other)) =
-            (sizes(&expand, batch), sizes(&depthwise, batch));
-        let (wide, deep, x) = (packed(&expand), packed(&depthwise), noise(input));
-        Work::new(one + other, input + first + second + output, move || {
-            let pair = ExpandDepthwise::of(&wide, &deep).unwrap();
-            pair.run(batch, &x, &Epilogue::NONE, &Epilogue::NONE)
+    cases.extend(channels_last());
+    cases
+}
+
+/// Layers of maps whose channels are neighbours.
+fn channels_last() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let rows = |g: &Geometry| DenseRows::new(g, &noise(g.out * g.channels), None);
+    let depthwise = |g: &Geometry| DepthwiseRows::new(g, &noise(g.out * g.window.kernel[0] * g.window.kernel[1]), None);
+    for (name, channels, size, kernel) in [
+        ("mobilenet 3x3 384 at 14", 384, 14, 3),
+        ("mobilenet 3x3 960 at 7", 960, 7, 3),
+        ("efficientnet 5x5 672 at 14", 672, 14, 5),
+        ("convnext 7x7 96 at 56", 96, 56, 7),
+        ("convnext 7x7 768 at 7", 768, 7, 7),
+    ] {
+        let g = geometry([channels, channels], [size; 2], Window::square(kernel, 1, kernel / 2), channels);
+        cases.push(Case::new(format!("depthwise, channels last, {name}, forward"), move |batch| {
+            let ([input, weights, output], operations) = sizes(&g, batch);
+            let (layer, x) = (depthwise(&g), noise(input));
+            Work::new(operations, input + weights + output, move || {
+                layer.run(batch, Maps::ChannelsLast(&x), None, &Epilogue::NONE)
+            })
+        }));
+    }
+    let narrow = geometry([672, 112], [14; 2], Window::square(1, 1, 0), 1);
+    cases.push(Case::new("1x1, channels last, efficientnet 672-112 at 14, forward", move |batch| {
+        let ([input, weights, output], operations) = sizes(&narrow, batch);
+        let (layer, x) = (rows(&narrow), noise(input));
+        Work::new(operations, input + weights + output, move || {
+            layer.run(batch, Maps::ChannelsLast(&x), &Epilogue::NONE)
         })
+    }));
+    let expand = geometry([16, 96], [112; 2], Window::square(1, 1, 0), 1);
+    let deep = geometry([96, 96], [112; 2], Window::square(3, 2, 1), 96);
+    cases.push(Case::new("1x1 and depthwise, channels last, mobilenet 16-96 at 112 3x3/2, forward", move |batch| {
+        let (([input, first, _], one), ([_, second, output], other)) = (sizes(&expand, batch), sizes(&deep, batch));
+        let (wide, deep, x) = (rows(&expand), depthwise(&deep), noise(input));
+        Work::new(one + other, input + first + second + output, move || {
+            let expansion = Some(Expansion { dense: &wide, epilogue: Epilogue::NONE });
+            deep.run(batch, Maps::ChannelsLast(&x), expansion, &Epilogue::NONE)
+        })
+    }));
+    let first = geometry([3, 32], [224; 2], Window::square(3, 2, 1), 1);
+    cases.push(Case::new("first layer, channels last, mobilenet 3-32 at 224, forward", move |batch| {
+        let ([input, weights, output], operations) = sizes(&first, batch);
+        let layer = DenseRows::new(&first, &noise(32 * 27), None);
+        let x = noise(input);
+        Work::new(operations, input + weights + output, move || layer.run(batch, Maps::Planes(&x), &Epilogue::NONE))
+    }));
+    let (positions, channels) = (14 * 14, 672);
+    let maps = move |batch: usize| (noise(batch * positions * channels), noise(batch * channels));
+    cases.push(Case::new("means over positions, channels last, 672 at 14", move |batch| {
+        let (x, _) = maps(batch);
+        Work::new(x.len(), x.len(), move || means(&x, positions, channels, true))
+    }));
+    cases.push(Case::new("gate, channels last, 672 at 14", move |batch| {
+        let (x, gate) = maps(batch);
+        Work::new(x.len(), 2 * x.len(), move || times(&x, positions, channels, &gate))
     }));
     cases
 }

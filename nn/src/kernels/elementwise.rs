@@ -8,8 +8,10 @@ use crate::tensor::{Real, VALUES_PER_TASK};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Values of short rows that are gathered, so that a function is computed for many at a time.
-const ROWS_BUFFER: usize = 8 * MAX_LANES;
+/// Values of short rows that are gathered, so that a function is computed for many at a time: loops take several vectors a step.
+const ROWS_BUFFER: usize = 64 * MAX_LANES;
+/// Values from which on a row is long.
+const LONG_ROW: usize = 16 * MAX_LANES;
 
 /// Runs `$body` with `$g` standing for the function `$f`, in a loop of its own for every kind, so that it becomes vectors.
 macro_rules! for_each_kind {
@@ -103,7 +105,10 @@ pub(super) unsafe fn apply_rows(
     rows: usize,
     count: usize,
 ) {
-    if count >= MAX_LANES || rows == 1 {
+    if count == pitch || rows == 1 {
+        return arch().dispatch(Apply { f, values, first, pitch, rows: 1, count: rows * count });
+    }
+    if count >= LONG_ROW {
         return arch().dispatch(Apply { f, values, first, pitch, rows, count });
     }
     // Short rows together, in a buffer.

@@ -15,6 +15,7 @@ use crate::model::pack_cache::Direction;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The concatenations that are being written, by node.
 type ConcatBuffers = BTreeMap<NodeId, ConcatBuffer>;
@@ -44,19 +45,31 @@ impl Model {
 
     /// Runs the net on a group of samples, the first of which is number `first` of the batch.
     pub(super) fn forward_group(&self, x: &Tensor, first: usize, schedule: &BatchSchedule) -> Result<Trace> {
+        let given = BTreeMap::from([(self.graph().input(), x.clone())]);
+        self.forward_nodes(given, first..first + x.dims()[0], schedule)
+    }
+
+    /// Computes the nodes that `schedule` needs for some `samples` of the batch, from the values of the nodes `given`.
+    pub(super) fn forward_nodes(
+        &self,
+        given: BTreeMap<NodeId, Tensor>,
+        samples: Range<usize>,
+        schedule: &BatchSchedule,
+    ) -> Result<Trace> {
         let BatchSchedule { goals, fusion, tile, needed, keep_all, .. } = schedule;
         let graph = self.graph();
         let mut uses: Vec<usize> =
             graph.ids().map(|id| graph.consumers(id).iter().filter(|c| needed[c.0]).count()).collect();
-        let (fusion, values) = (fusion.clone(), vec![None; graph.nodes().len()]);
-        let mut trace = Trace { model: self.clone(), fusion, tile: *tile, values, first, groups: Vec::new() };
+        let (fusion, mut values) = (fusion.clone(), vec![None; graph.nodes().len()]);
+        given.into_iter().for_each(|(id, value)| values[id.0] = Some(value));
+        let (model, first) = (self.clone(), samples.start);
+        let mut trace = Trace { model, fusion, tile: *tile, values, first, groups: Vec::new() };
         let mut concats = ConcatBuffers::new();
         for id in graph.ids().filter(|id| needed[id.0]) {
-            if id == graph.input() {
-                trace.values[id.0] = Some(x.clone());
-            } else if graph.node(id).op == Op::Input {
-                trace.values[id.0] = Some(self.held(id, x.dims()[0])?);
-            } else if !trace.fusion.is_absorbed(id) {
+            let is_given = trace.values[id.0].is_some();
+            if graph.node(id).op == Op::Input && !is_given {
+                trace.values[id.0] = Some(self.held(id, samples.len())?);
+            } else if !is_given && !trace.fusion.is_absorbed(id) {
                 trace.compute_node(id, &mut concats, *keep_all)?;
             }
             if !keep_all {

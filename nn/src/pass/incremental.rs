@@ -19,6 +19,7 @@ use crate::model::Model;
 use crate::model::pack_cache::Direction;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// A base pass, from which passes for inputs that differ in a window are computed.
@@ -75,9 +76,22 @@ impl Incremental {
     /// these are similar are best run together, since in a pass all windows of a map are as large as the largest.
     pub fn reach(&self, start: [usize; 2], size: [usize; 2]) -> [usize; 2] {
         let (graph, fusion) = (self.base.model().graph(), &self.base.fusion);
+        let reaches = self.reaches(Region { starts: vec![start], size });
+        let kernels = graph.ids().filter(|id| *id != graph.input() && !fusion.is_absorbed(*id));
+        let covered = kernels.map(|id| match (&reaches[fusion.value_node(id).0], &graph.node(id).shape[..]) {
+            (Reach::Nowhere, _) => [0, 0],
+            (Reach::Within(region), _) => region.size,
+            (Reach::Everywhere, [_, height, width]) => [*height, *width],
+            (Reach::Everywhere, _) => [0, 0],
+        });
+        covered.fold([0, 0], |sum, size| [sum[0] + size[0], sum[1] + size[1]])
+    }
+
+    /// What a change of the input in `region` reaches: for each node that has a value.
+    fn reaches(&self, region: Region<usize>) -> Vec<Reach<Region<usize>>> {
+        let (graph, fusion) = (self.base.model().graph(), &self.base.fusion);
         let mut reaches = vec![Reach::Nowhere; graph.nodes().len()];
-        reaches[graph.input().0] = Reach::Within(Region { starts: vec![start], size });
-        let mut sum = [0, 0];
+        reaches[graph.input().0] = Reach::Within(region);
         for id in graph.ids().filter(|id| *id != graph.input() && !fusion.is_absorbed(*id)) {
             let fused = fusion.fused_at(id).copied().unwrap_or(FusedLayer::alone(id));
             let at = |read: NodeId| match &reaches[fusion.value_node(read).0] {
@@ -89,19 +103,26 @@ impl Incremental {
             if reads.all(|read| matches!(at(read), Reach::Nowhere)) {
                 continue;
             }
-            let next = match reach_of(graph, id, fused.residual, at) {
+            reaches[fused.output.0] = match reach_of(graph, id, fused.residual, at) {
                 Some(region) => Reach::Within(region),
                 None => Reach::Everywhere,
             };
-            let covered = match (&next, &graph.node(id).shape[..]) {
-                (Reach::Within(region), _) => region.size,
-                (_, [_, height, width]) => [*height, *width],
-                _ => [0, 0],
-            };
-            sum = [sum[0] + covered[0], sum[1] + covered[1]];
-            reaches[fused.output.0] = next;
         }
-        sum
+        reaches
+    }
+
+    /// Which of the `needed` nodes are computed whole from others: all that a change in `region` reaches everywhere, except sums over
+    /// positions, which follow from the sums of the base pass.
+    fn whole_part(&self, region: &Region<usize>, needed: &[bool]) -> Vec<bool> {
+        let (graph, fusion) = (self.base.model().graph(), &self.base.fusion);
+        let reaches = self.reaches(region.clone());
+        let reach = |id: NodeId| &reaches[fusion.value_node(id).0];
+        let is_whole = |id: NodeId| {
+            let node = graph.node(id);
+            let is_sum = sums_positions(&node.op) && matches!(reach(node.inputs[0]), Reach::Within(_));
+            needed[id.0] && matches!(reach(id), Reach::Everywhere) && !is_sum
+        };
+        graph.ids().map(is_whole).collect()
     }
 
     /// Passes for inputs in which the window at each of `starts` (row and column of its top left pixel) holds one of `tiles`,
@@ -136,12 +157,16 @@ impl Incremental {
         let region = Region { starts: starts.to_vec(), size: [h, w] };
         let own = region.part(&changed.part);
         changed.states[graph.input().0] = NodeState::Crops(Crops { region: own, data: tiles });
-        changed.all[graph.input().0] = Some(region);
+        changed.all[graph.input().0] = Some(region.clone());
         let mut needed = vec![false; graph.nodes().len()];
         for goal in &self.goals {
             graph.ancestors(*goal).iter().enumerate().filter(|(_, n)| **n).for_each(|(i, _)| needed[i] = true);
         }
-        rayon::scope(|_| changed.propagate(&needed))?;
+        let whole = self.whole_part(&region, &needed);
+        rayon::scope(|_| {
+            changed.propagate(&needed, &whole)?;
+            changed.compute_whole(whole)
+        })?;
         Ok(changed)
     }
 }
@@ -174,12 +199,12 @@ impl Changed<'_> {
         }
     }
 
-    /// Computes the needed nodes in order, and drops what no later node reads.
-    fn propagate(&mut self, needed: &[bool]) -> Result<()> {
+    /// Computes the needed nodes that are not of the `whole` part in order, and drops what no later node reads.
+    fn propagate(&mut self, needed: &[bool], whole: &[bool]) -> Result<()> {
         let graph = self.incremental.base.model().graph();
         let mut uses: Vec<usize> =
             graph.ids().map(|id| graph.consumers(id).iter().filter(|c| needed[c.0]).count()).collect();
-        for id in graph.ids().filter(|id| needed[id.0] && *id != graph.input()) {
+        for id in graph.ids().filter(|id| needed[id.0] && !whole[id.0] && *id != graph.input()) {
             let node = graph.node(id);
             if !self.incremental.base.fusion.is_absorbed(id) {
                 let (at, state) = self
@@ -193,6 +218,30 @@ impl Changed<'_> {
                     self.states[input.0] = NodeState::Same;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Computes the `whole` part as any pass does, from the values of the nodes before it.
+    fn compute_whole(&mut self, whole: Vec<bool>) -> Result<()> {
+        let (model, graph) = (self.incremental.base.model(), self.incremental.base.model().graph());
+        let goals: Vec<NodeId> = self.incremental.goals.iter().copied().filter(|goal| whole[goal.0]).collect();
+        let varies = graph.descendants(graph.input());
+        let mut given = BTreeMap::new();
+        for input in graph.ids().filter(|id| whole[id.0]).flat_map(|id| &graph.node(id).inputs) {
+            let at = self.incremental.base.fusion.value_node(*input);
+            if !whole[input.0] && !given.contains_key(&at) {
+                // What does not depend on the input is one value for the batch.
+                let same = || self.incremental.base.value_or_fused(at).cloned();
+                given.insert(at, if varies[at.0] { self.full(at)? } else { same()? });
+            }
+        }
+        if goals.is_empty() {
+            return Ok(());
+        }
+        let trace = model.forward_part(self.count, &given, &goals, whole)?;
+        for goal in goals {
+            self.states[goal.0] = NodeState::Full(trace.get(goal)?.clone());
         }
         Ok(())
     }
@@ -248,7 +297,7 @@ impl Changed<'_> {
         let region = reach_of(base.model().graph(), id, fused.residual, reach);
         let state = match &region {
             Some(region) => self.compute_window(id, &fused, region.part(&self.part))?,
-            None => self.compute_full(id, &fused)?,
+            None => self.position_sums(id)?,
         };
         self.all[fused.output.0] = region;
         Ok((fused.output, state))
@@ -340,46 +389,20 @@ impl Changed<'_> {
         Ok(NodeState::Crops(Crops { region, data: fused.activated(data)? }))
     }
 
-    /// Recomputes the whole value.
-    fn compute_full(&self, id: NodeId, fused: &FusedLayer) -> Result<NodeState> {
-        let model = self.incremental.base.model();
-        let node = model.graph().node(id);
-        if let Op::Reduce { reduction, axes, .. } = &node.op
-            && let NodeState::Crops(crops) = self.state(node.inputs[0])
-            && axes[..] == [1, 2]
-            && *reduction != Reduction::Max
-        {
-            let sums = crops.sums(&self.base(node.inputs[0])?, *reduction == Reduction::Mean)?;
-            return Ok(NodeState::Full(tensor(sums, &apply::with_batch(self.count, &node.shape))?));
+    /// The sums (or means) of maps of which only windows changed.
+    fn position_sums(&self, id: NodeId) -> Result<NodeState> {
+        let node = self.incremental.base.model().graph().node(id);
+        match (&node.op, self.state(node.inputs[0])) {
+            (Op::Reduce { reduction, .. }, NodeState::Crops(crops)) if sums_positions(&node.op) => {
+                let sums = crops.sums(&self.base(node.inputs[0])?, *reduction == Reduction::Mean)?;
+                Ok(NodeState::Full(tensor(sums, &apply::with_batch(self.count, &node.shape))?))
+            }
+            _ => Err(Error::internal("a whole value among windows")),
         }
-        let inputs = node
-            .inputs
-            .iter()
-            .map(|i| match self.state(*i) {
-                // An unchanged operand broadcasts over the batch.
-                NodeState::Same if matches!(node.op, Op::Binary(_) | Op::MatMul) => {
-                    Ok(self.incremental.base.value_or_fused(*i)?.clone())
-                }
-                NodeState::Same | NodeState::Crops(_) | NodeState::Full(_) => self.full(*i),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        if let Op::Conv2d(_) | Op::ConvTranspose2d(..) = node.op {
-            let residual = fused.residual.map(|r| self.full(r)).transpose()?;
-            return Ok(NodeState::Full(model.run_conv(
-                id,
-                &inputs[0],
-                fused,
-                None,
-                residual.as_ref(),
-                WinogradTile::F2,
-            )?));
-        }
-        if let (Op::Linear { .. }, [x]) = (&node.op, &inputs[..])
-            && let Some(y) = model.run_linear(id, x, fused.activation)?
-        {
-            return Ok(NodeState::Full(y));
-        }
-        let y = apply::apply(&node.op, &inputs.iter().collect::<Vec<_>>(), model.weights(), &node.shape)?;
-        Ok(NodeState::Full(fused.activated(y)?))
     }
+}
+
+/// Whether an operation sums each map.
+fn sums_positions(op: &Op) -> bool {
+    matches!(op, Op::Reduce { reduction, axes, .. } if axes[..] == [1, 2] && *reduction != Reduction::Max)
 }

@@ -13,6 +13,7 @@ pub use depthwise::{DepthwiseRows, Expansion};
 use super::disjoint::vec_filled_by;
 use crate::simd::arch;
 use crate::tensor::VALUES_PER_TASK;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Maps of a batch in either layout.
@@ -24,7 +25,7 @@ pub enum Maps<'a> {
     Planes(&'a [f32]),
 }
 
-/// Channels whose sums are kept together: a line of the cache.
+/// Channels whose sums are kept together.
 const MEAN_CHANNELS: usize = 16;
 
 /// The mean (or the sum) of each channel over the positions of a sample, N x C. A sum is eight partial sums in f64, of every eighth
@@ -40,64 +41,85 @@ pub fn means(x: &[f32], positions: usize, channels: usize, is_mean: bool) -> Vec
             tasks.with_min_len(least).for_each(|task| {
                 let (n, first) = (task / parts, task % parts * MEAN_CHANNELS);
                 let count = MEAN_CHANNELS.min(channels - first);
-                let from = &x[n * positions * channels + first..];
-                let out = out.slice(n * channels + first, count);
-                arch().dispatch(
-                    #[inline(always)]
-                    || {
-                        let mut sums = [[0.0f64; MEAN_CHANNELS]; 8];
-                        for p in 0..positions {
-                            let sums = &mut sums[p % 8];
-                            let values = &from[p * channels..p * channels + count];
-                            if let Some(values) = values.as_chunks::<MEAN_CHANNELS>().0.first() {
-                                (0..MEAN_CHANNELS).for_each(|c| sums[c] += f64::from(values[c]));
-                            } else {
-                                sums.iter_mut().zip(values).for_each(|(s, v)| *s += f64::from(*v));
-                            }
-                        }
-                        for (c, out) in out.iter_mut().enumerate() {
-                            let sum: f64 = sums.iter().map(|s| s[c]).sum();
-                            *out = if is_mean { (sum / positions as f64) as f32 } else { sum as f32 };
-                        }
-                    },
-                );
+                let sums = Sums { x: &x[n * positions * channels + first..], positions, channels, count };
+                for (out, sum) in out.slice(n * channels + first, count).iter_mut().zip(arch().dispatch(sums)) {
+                    *out = if is_mean { (sum / positions as f64) as f32 } else { sum as f32 };
+                }
             });
         })
     }
 }
 
-/// `x` times one factor for each channel of each sample, `factors` N x C, or C for all samples.
-pub fn times(x: &[f32], positions: usize, channels: usize, factors: &[f32]) -> Vec<f32> {
-    by_channel(x, positions, channels, factors, |x, factor| x * factor)
+/// The sums of neighbouring channels over positions. This is not a closure: a closure is compiled as a function of its own, without
+/// vector instructions where it is long.
+struct Sums<'a> {
+    /// From the first of the channels on.
+    x: &'a [f32],
+    positions: usize,
+    /// Values between positions.
+    channels: usize,
+    /// Channels that are summed, at most [`MEAN_CHANNELS`].
+    count: usize,
 }
 
-/// `f` of each value and what `with`, N x C or C, holds for its channel.
-fn by_channel(
-    x: &[f32],
-    positions: usize,
-    channels: usize,
-    with: &[f32],
-    f: impl Fn(f32, f32) -> f32 + Sync,
-) -> Vec<f32> {
+impl WithSimd for Sums<'_> {
+    type Output = [f64; MEAN_CHANNELS];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> [f64; MEAN_CHANNELS] {
+        let Sums { x, positions, channels, count } = self;
+        let mut sums = [[0.0f64; MEAN_CHANNELS]; 8];
+        for p in 0..positions {
+            let (sums, values) = (&mut sums[p % 8], &x[p * channels..p * channels + count]);
+            match values.first_chunk::<MEAN_CHANNELS>() {
+                Some(values) => (0..MEAN_CHANNELS).for_each(|c| sums[c] += f64::from(values[c])),
+                None => sums.iter_mut().zip(values).for_each(|(s, v)| *s += f64::from(*v)),
+            }
+        }
+        std::array::from_fn(|c| sums.iter().map(|s| s[c]).sum())
+    }
+}
+
+/// `x` times one factor for each channel of each sample, `factors` N x C, or C for all samples.
+pub fn times(x: &[f32], positions: usize, channels: usize, factors: &[f32]) -> Vec<f32> {
     let rows = x.len() / channels.max(1);
-    let rows_per_task = VALUES_PER_TASK.div_ceil(channels.max(1)).max(1);
+    let rows_per_task = VALUES_PER_TASK.div_ceil(channels.max(1));
     // SAFETY: the tasks' rows cover all values and do not overlap.
     unsafe {
         vec_filled_by(x.len(), |out| {
-            (0..rows.div_ceil(rows_per_task)).into_par_iter().for_each(|task| {
+            (0..rows.div_ceil(rows_per_task.max(1))).into_par_iter().for_each(|task| {
                 let own = task * rows_per_task..rows.min((task + 1) * rows_per_task);
-                arch().dispatch(
-                    #[inline(always)]
-                    || {
-                        for row in own {
-                            let with = if with.len() == channels { with } else { &with[row / positions * channels..] };
-                            let (x, y) = (&x[row * channels..][..channels], out.slice(row * channels, channels));
-                            y.iter_mut().zip(x).zip(with).for_each(|((y, x), w)| *y = f(*x, *w));
-                        }
-                    },
-                );
+                let y = out.slice(own.start * channels, own.len() * channels);
+                arch().dispatch(Times { x, factors, first: own.start, positions, channels, y });
             });
         })
+    }
+}
+
+/// Some positions times the factors of their channels.
+struct Times<'a> {
+    x: &'a [f32],
+    factors: &'a [f32],
+    /// The first of the positions.
+    first: usize,
+    positions: usize,
+    channels: usize,
+    y: &'a mut [f32],
+}
+
+impl WithSimd for Times<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Times { x, factors, first, positions, channels, y } = self;
+        for (row, y) in y.chunks_exact_mut(channels).enumerate() {
+            let row = first + row;
+            let sample = if factors.len() == channels { 0 } else { row / positions };
+            let factors = &factors[sample * channels..][..channels];
+            let x = &x[row * channels..][..channels];
+            y.iter_mut().zip(x).zip(factors).for_each(|((y, x), factor)| *y = x * factor);
+        }
     }
 }
 

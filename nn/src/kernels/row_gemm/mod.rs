@@ -8,7 +8,7 @@
 mod block_product;
 
 use super::conv::Clamp;
-use super::conv::microkernel::{KC, MR};
+use super::conv::microkernel::MR;
 use super::disjoint::DisjointSlice;
 use super::elementwise;
 use super::matmul::Matrix;
@@ -285,12 +285,12 @@ impl<T: Lane> Task<'_, T> {
             };
             arch().dispatch(product);
         }
-        let Some(f) = epilogue.activation else { return };
-        for row in rows {
+        let is_f32 = T::singles_mut(&mut []).is_some();
+        if let Some(f) = epilogue.activation.filter(|_| is_f32) {
             // SAFETY: the caller's; these values have just been written.
-            let values = unsafe { out.slice(row * out_row + first - origin, end - first) };
-            if let Some(values) = T::singles_mut(values) {
-                elementwise::apply(f, values);
+            unsafe {
+                let from = DisjointSlice::at_pointer(out.at(rows.start * out_row + first - origin).cast::<f32>());
+                elementwise::apply_rows(f, from, 0, out_row, rows.len(), end - first);
             }
         }
     }
@@ -299,6 +299,7 @@ impl<T: Lane> Task<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::conv::microkernel::KC;
     use crate::random::Stream;
     use crate::tensor::Real;
 

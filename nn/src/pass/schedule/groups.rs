@@ -10,6 +10,7 @@ use crate::pass::rule::Rules;
 use crate::pass::{Flow, Seed, Tap, Trace};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// How a batch passes through the net: what all its groups have in common.
@@ -56,6 +57,25 @@ impl BatchSchedule {
         schedule
     }
 
+    /// For the part `needed` of a net, which is computed for `batch` samples from the values of the nodes `given`.
+    fn of_part(
+        model: &Model,
+        given: &BTreeMap<NodeId, Tensor>,
+        goals: &[NodeId],
+        needed: Vec<bool>,
+        batch: usize,
+    ) -> Self {
+        let named: Vec<NodeId> = goals.iter().chain(given.keys()).copied().collect();
+        let fusion = FusionPlan::new(model.graph(), &named, true);
+        let (goals, tile, groups) = (goals.to_vec(), WinogradTile::F2, Vec::new());
+        let mut schedule = BatchSchedule { goals, fusion, tile, needed, keep_all: false, groups };
+        if model.pack_cache().is_enabled() {
+            let activations = schedule.activations(model);
+            schedule.groups = self::groups(batch, activations, model.weights().count(), rayon::current_num_threads());
+        }
+        schedule
+    }
+
     /// Values that are computed for a sample.
     fn activations(&self, model: &Model) -> usize {
         let (graph, fusion) = (model.graph(), &self.fusion);
@@ -75,6 +95,34 @@ impl Model {
         }
         let traces = for_each_group(&x, &schedule.groups, |x, first| self.forward_group(x, first, &schedule))?;
         Trace::from_groups(traces, x, schedule)
+    }
+
+    /// Computes the part `needed` of the net, which computes in f32, for `batch` samples from the values of the nodes `given`; keeps those
+    /// of `goals`. A value with one sample is that of all.
+    pub(in crate::pass) fn forward_part(
+        &self,
+        batch: usize,
+        given: &BTreeMap<NodeId, Tensor>,
+        goals: &[NodeId],
+        needed: Vec<bool>,
+    ) -> Result<Trace> {
+        let schedule = BatchSchedule::of_part(self, given, goals, needed, batch);
+        let part = |group: &Range<usize>| {
+            let own = given.iter().map(|(id, value)| match value.dims()[0] {
+                n if n == batch => Ok((*id, samples(value, group)?)),
+                _ => Ok((*id, value.clone())),
+            });
+            self.forward_nodes(own.collect::<Result<_>>()?, group.clone(), &schedule)
+        };
+        if schedule.groups.is_empty() {
+            return part(&(0..batch));
+        }
+        let traces = schedule.groups.par_iter().with_max_len(1).map(part).collect::<Result<Vec<_>>>()?;
+        let each = |goal: &NodeId| {
+            let values = traces.iter().map(|trace| trace.get(*goal)).collect::<Result<Vec<_>>>()?;
+            Ok((*goal, Tensor::cat(&values, 0)?))
+        };
+        Ok(Trace::from_values(self, goals.iter().map(each).collect::<Result<_>>()?))
     }
 
     /// Runs the net on `x` and sends a signal back by `rules` to the node `wanted`; returns the signal there. `seed` makes the
