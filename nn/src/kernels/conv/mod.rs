@@ -32,6 +32,7 @@ mod prepacked;
 mod problem;
 mod reference;
 mod scratch;
+mod weights;
 mod winograd;
 
 pub use conv_max_pool::{ConvMaxPool, fusion_pays};
@@ -39,6 +40,7 @@ pub use epilogue::{Clamp, Combine, Epilogue};
 pub use expand_depthwise::{ExpandDepthwise, expansion_pays};
 pub use geometry::Geometry;
 pub use prepacked::{OutputSlot, PrepackedConv};
+pub use weights::ScaledWeights;
 pub use winograd::WinogradTile;
 
 use crate::tensor::Real;
