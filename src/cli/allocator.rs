@@ -26,9 +26,8 @@ pub fn retain_freed() {
         std::thread::sleep(SHORT_RUN);
         if !SMALL.load(Ordering::Relaxed) {
             set_large_pages(true);
-            // Free memory is returned now, and is in large pages when it is used again.
-            // SAFETY: the allocator's own call for it, from any thread.
-            unsafe { libmimalloc_sys::mi_collect(true) };
+            // It is in large pages when it is used again.
+            return_freed();
         }
     });
 }
@@ -38,6 +37,12 @@ pub fn retain_freed() {
 pub fn return_early() {
     SMALL.store(true, Ordering::Relaxed);
     return_after(100);
+}
+
+/// Returns freed memory now: between two kinds of work, of which the second would not fit into what the first has freed.
+pub fn return_freed() {
+    // SAFETY: the allocator's own call for it, from any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 /// For a process that ends: the system reclaims everything at once, faster than the allocator would return it page by page.
