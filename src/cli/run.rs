@@ -163,8 +163,7 @@ fn run_by(
     }
     run.make_folder()?;
     let executed = execute(run, job, work.quiet, mode, recording)?;
-    // Figures and the report take other blocks than passes did.
-    allocator::return_freed();
+    allocator::return_freed_early();
     let aside = run.aside(&executed);
     let run = aside.as_ref().unwrap_or(run);
     let finished = run.finish(&executed)?;
