@@ -49,6 +49,9 @@ pub trait Output: Send + Sync {
             .hint("`convscope run` asks one"))
     }
 
+    /// Passes have ended for now, and a file is made of a result: what they freed is not used again soon.
+    fn drawing(&self) {}
+
     /// Removes what was shown, at once or with the next output.
     fn clear(&self, wait: bool) {
         let _ = wait;

@@ -16,6 +16,8 @@ const SHORT_RUN: Duration = Duration::from_secs(2);
 
 /// Whether pages stay small.
 static SMALL: AtomicBool = AtomicBool::new(false);
+/// Whether they have become large.
+static LARGE: AtomicBool = AtomicBool::new(false);
 
 /// Keeps freed memory for the next tensors instead of returning it and faulting it in again; pages are small at first.
 pub fn retain_freed() {
@@ -26,9 +28,9 @@ pub fn retain_freed() {
         std::thread::sleep(SHORT_RUN);
         if !SMALL.load(Ordering::Relaxed) {
             set_large_pages(true);
-            // Free memory is returned now, and is in large pages when it is used again.
-            // SAFETY: the allocator's own call for it, from any thread.
-            unsafe { libmimalloc_sys::mi_collect(true) };
+            LARGE.store(true, Ordering::Relaxed);
+            // It is in large pages when it is used again.
+            return_freed();
         }
     });
 }
@@ -38,6 +40,20 @@ pub fn retain_freed() {
 pub fn return_early() {
     SMALL.store(true, Ordering::Relaxed);
     return_after(100);
+}
+
+/// Returns freed memory before other work, which takes blocks of other sizes on another thread. A process that has run for long
+/// keeps it for its next passes, unless it has little memory.
+pub fn return_freed_early() {
+    if !LARGE.load(Ordering::Relaxed) {
+        return_freed();
+    }
+}
+
+/// Returns freed memory now.
+fn return_freed() {
+    // SAFETY: the allocator's own call for it, from any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 /// For a process that ends: the system reclaims everything at once, faster than the allocator would return it page by page.

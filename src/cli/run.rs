@@ -1,5 +1,6 @@
 //! `convscope run` and `convscope eval`: a script with its report, figures and manifest; a line.
 
+use super::allocator;
 use super::cluster::{ClusterArgs, compute_states, remove_states};
 use super::sealed::{SealArgs, seal_here};
 use super::shard::ledger_of_files;
@@ -162,6 +163,7 @@ fn run_by(
     }
     run.make_folder()?;
     let executed = execute(run, job, work.quiet, mode, recording)?;
+    allocator::return_freed_early();
     let aside = run.aside(&executed);
     let run = aside.as_ref().unwrap_or(run);
     let finished = run.finish(&executed)?;

@@ -3,7 +3,7 @@
 //! without end is stopped.
 
 use super::bars::Bars;
-use super::{cluster, stdout};
+use super::{allocator, cluster, stdout};
 use convscope_dsl::run::request::ClusterRequest;
 use convscope_dsl::{Output, Shown};
 use convscope_engine::job::StopSignal;
@@ -133,6 +133,10 @@ pub fn text(shown: &Shown, style: &TextStyle) -> String {
 }
 
 impl Output for Terminal {
+    fn drawing(&self) {
+        allocator::return_freed_early();
+    }
+
     fn print(&self, line: &str) {
         self.bars.clear();
         match self.mode {

@@ -66,6 +66,7 @@ impl maps::Folder for Folder {
 
 fn write(context: &Context, value: &Dynamic, path: &str) -> Result<()> {
     let full = context.output_path(path)?;
+    context.output.drawing();
     let encoded = encoded(value, &full)?;
     atomic::write(&full, &encoded.bytes)?;
     context.wrote(&full, encoded);

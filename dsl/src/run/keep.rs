@@ -113,6 +113,10 @@ impl Output for Keep {
         self.inner.cluster(request)
     }
 
+    fn drawing(&self) {
+        self.inner.drawing();
+    }
+
     fn clear(&self, wait: bool) {
         self.inner.clear(wait);
     }

@@ -92,6 +92,10 @@ impl Output for Stage {
         self.inner.cluster(request)
     }
 
+    fn drawing(&self) {
+        self.inner.drawing();
+    }
+
     fn clear(&self, wait: bool) {
         if !self.keep(|kept| *kept = CapturedOutput::default()) {
             self.inner.clear(wait);

@@ -66,22 +66,8 @@ impl Bytes {
     }
 }
 
-/// Returns to the system the memory of a block that is not read again, where that is possible; its values are lost.
-pub fn discard(block: &mut [u8]) {
-    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    {
-        // As large as pages are anywhere.
-        const PAGE: usize = 1 << 16;
-        let skipped = block.as_ptr().align_offset(PAGE).min(block.len());
-        let pages = &mut block[skipped..];
-        let length = pages.len() / PAGE * PAGE;
-        // SAFETY: whole pages inside a block of private memory that nobody else reads; they read as zeros afterwards. A refusal
-        // costs memory only.
-        unsafe { libc::madvise(pages.as_mut_ptr().cast(), length, libc::MADV_DONTNEED) };
-    }
-    #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-    let _ = block;
-}
+/// The bytes of a tensor that are copied at a time: whole values of any type.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// One tensor of a file: a strided view of bytes.
 #[derive(Clone, Debug)]
@@ -157,9 +143,15 @@ impl View {
         let dense = self.strides == dense_strides(&self.shape);
         let tensor = if dense {
             let range = self.start..self.start + count * size;
-            let tensor = Tensor::from_raw_buffer(&self.bytes[range.clone()], dtype, &self.shape, &Device::Cpu)?;
-            self.bytes.release(range);
-            tensor
+            match dtype {
+                DType::F32 => Tensor::from_vec(self.singles(range), &self.shape[..], &Device::Cpu)?,
+                _ => {
+                    let bytes = &self.bytes[range.clone()];
+                    let tensor = Tensor::from_raw_buffer(bytes, dtype, &self.shape, &Device::Cpu)?;
+                    self.bytes.release(range);
+                    tensor
+                }
+            }
         } else {
             let mut out = Vec::with_capacity(count * size);
             let mut at = vec![0usize; self.shape.len()];
@@ -179,6 +171,18 @@ impl View {
         };
         let tensor = tensor.to_dtype(DType::F32)?;
         Ok(if self.negated { tensor.neg()? } else { tensor })
+    }
+
+    /// The values of f32 in a range of the bytes, each piece of which is released when it has been copied: a large tensor is never
+    /// in memory twice.
+    fn singles(&self, range: Range<usize>) -> Vec<f32> {
+        let mut values = Vec::with_capacity(range.len() / size_of::<f32>());
+        for from in range.clone().step_by(PIECE_BYTES) {
+            let piece = from..range.end.min(from + PIECE_BYTES);
+            values.extend(self.bytes[piece.clone()].as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)));
+            self.bytes.release(piece);
+        }
+        values
     }
 }
 

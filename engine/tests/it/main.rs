@@ -49,6 +49,7 @@ mod keypoint_prediction;
 mod last_steps;
 mod linear_probe;
 mod load_model;
+mod loading_memory;
 mod localisation;
 mod lrp_conservation;
 mod lrp_rules;

@@ -54,6 +54,17 @@ pub fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> Node {
 }
 
 impl Node {
+    /// Its message.
+    pub fn message(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// As an operator of another domain.
+    pub fn domain(mut self, domain: &str) -> Self {
+        self.0.extend(block(7, domain.as_bytes()));
+        self
+    }
+
     /// With an attribute's message.
     pub fn attribute(mut self, attribute: Vec<u8>) -> Self {
         self.0.extend(block(5, &attribute));

@@ -8,7 +8,7 @@
 use super::apply::batch_norm_affine;
 use crate::error::Result;
 use crate::graph::op::{Conv, Op};
-use crate::graph::{NodeId, Weights};
+use crate::graph::{NodeId, ParamId, Weights};
 use crate::model::Model;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
@@ -57,9 +57,9 @@ fn merged(layer: &Op, norm: &Op, weights: &mut Weights) -> Result<Option<Op>> {
     };
     let (dims, name) = (weights.tensor(*id).dims().to_vec(), weights.name(*id).to_string());
     let parts = with_real!(weights.tensor(*id), T => {
-        let Some(Folded { weight, bias }) = folded::<T>(layer, norm, weights)? else { return Ok(None) };
-        let channels = bias.len();
-        Ok([tensor(weight, &dims)?, tensor(bias, &[channels])?])
+        let Some(folding) = folding::<T>(layer, norm, weights)? else { return Ok(None) };
+        let (scaled, channels) = (folding.scaled(weights)?, folding.bias.len());
+        Ok([tensor(scaled, &dims)?, tensor(folding.bias, &[channels])?])
     })?;
     let [scaled, shifted] = parts;
     let mut folded = layer.clone();
@@ -73,19 +73,42 @@ fn merged(layer: &Op, norm: &Op, weights: &mut Weights) -> Result<Option<Op>> {
     Ok(Some(folded))
 }
 
-/// The parameters of a layer with a batch normalisation folded into it.
-pub(crate) struct Folded<T> {
-    /// f W, shaped as the layer's weight.
-    pub weight: Vec<T>,
-    /// f b + o, one value an output channel.
+/// How a batch normalisation is folded into the layer before it, for each output channel.
+pub(crate) struct Folding<T> {
+    /// f, by which the channel's weights are multiplied, in f64.
+    pub factor: Vec<f64>,
+    /// f b + o.
     pub bias: Vec<T>,
+    weight: ParamId,
+    /// The groups of a transposed convolution.
+    groups: Option<usize>,
 }
 
-/// Folds `norm` into `layer`, computed in f64; none where `layer` is no convolution or linear layer.
+impl<T: Real> Folding<T> {
+    /// f W, shaped as the layer's weight.
+    fn scaled(&self, weights: &Weights) -> Result<Vec<T>> {
+        let dims = weights.tensor(self.weight).dims();
+        // The weights of one output channel lie in runs: all of them, or the taps of one input channel of a transposed
+        // convolution, whose weight is in x out/groups x kh x kw.
+        let run: usize = if self.groups.is_some() { dims[2..].iter().product() } else { dims[1..].iter().product() };
+        let channel = |run: usize| match self.groups {
+            Some(groups) => run / dims[1] / (dims[0] / groups) * dims[1] + run % dims[1],
+            None => run,
+        };
+        let mut scaled = values::<T>(weights.tensor(self.weight))?.to_vec();
+        scaled.par_chunks_mut(run.max(1)).enumerate().for_each(|(i, part)| {
+            let factor = self.factor[channel(i)];
+            part.iter_mut().for_each(|w| *w = T::of(w.f64() * factor));
+        });
+        Ok(scaled)
+    }
+}
+
+/// How `norm` is folded into `layer`, computed in f64; none where `layer` is no convolution or linear layer.
 ///
 /// # Errors
 /// Where parameters are not of type `T`.
-pub(crate) fn folded<T: Real>(layer: &Op, norm: &Op, weights: &Weights) -> Result<Option<Folded<T>>> {
+pub(crate) fn folding<T: Real>(layer: &Op, norm: &Op, weights: &Weights) -> Result<Option<Folding<T>>> {
     let (weight, bias, groups) = match layer {
         Op::Conv2d(c) => (c.weight, c.bias, None),
         Op::ConvTranspose2d(c, _) => (c.weight, c.bias, Some(c.groups)),
@@ -114,23 +137,10 @@ pub(crate) fn folded<T: Real>(layer: &Op, norm: &Op, weights: &Weights) -> Resul
         | Op::Identity => return Ok(None),
     };
     let (factor, offset) = batch_norm_affine::<f64>(norm, weights)?;
-    let dims = weights.tensor(weight).dims();
-    // The weights of one output channel lie in runs: all of them, or the taps of one input channel of a transposed convolution,
-    // whose weight is in x out/groups x kh x kw.
-    let run: usize = if groups.is_some() { dims[2..].iter().product() } else { dims[1..].iter().product() };
-    let channel = |run: usize| match groups {
-        Some(groups) => run / dims[1] / (dims[0] / groups) * dims[1] + run % dims[1],
-        None => run,
-    };
-    let mut scaled = values::<T>(weights.tensor(weight))?.to_vec();
-    scaled.par_chunks_mut(run.max(1)).enumerate().for_each(|(i, part)| {
-        let factor = factor[channel(i)];
-        part.iter_mut().for_each(|w| *w = T::of(w.f64() * factor));
-    });
     let own = bias.map(|b| values::<T>(weights.tensor(b))).transpose()?;
     let own = |o: usize| own.as_ref().map_or(0.0, |b| b[o].f64());
-    let shifted = factor.iter().zip(&offset).enumerate().map(|(o, (f, t))| T::of(f * own(o) + t)).collect();
-    Ok(Some(Folded { weight: scaled, bias: shifted }))
+    let bias = factor.iter().zip(&offset).enumerate().map(|(o, (f, t))| T::of(f * own(o) + t)).collect();
+    Ok(Some(Folding { factor, bias, weight, groups }))
 }
 
 #[cfg(test)]

@@ -1,32 +1,45 @@
-//! ONNX external data: tensors in files beside the model. Their paths must stay inside the model's folder.
+//! The data of an ONNX model's tensors: in its file, or external, in files beside the model. Their paths must stay inside the model's
+//! folder.
 
-use crate::error::{Context, Error, Result};
+use super::block::Block;
+use super::structure::OnnxFile;
+use super::wire;
+use crate::error::{Error, Result};
 use crate::limits::ONNX_SHARED;
 use crate::regular;
 use rten_onnx::onnx::TensorProto;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-/// The files beside a model, opened at their first use.
-pub struct ExternalData {
-    path: PathBuf,
+/// A model's file and the files beside it, opened at their first use.
+pub struct TensorFiles<'a> {
+    own: &'a OnnxFile,
+    folder: PathBuf,
     /// The open files, each with its length and the number of bytes read so far.
     open: BTreeMap<PathBuf, (File, u64, u64)>,
 }
 
-impl ExternalData {
-    /// The folder of the model `file`.
-    pub fn of(file: &Path) -> Self {
-        ExternalData { path: file.parent().map(Path::to_path_buf).unwrap_or_default(), open: BTreeMap::new() }
+impl<'a> TensorFiles<'a> {
+    /// Those of the model in `own`.
+    pub fn of(own: &'a OnnxFile) -> Self {
+        let folder = own.path().parent().map(Path::to_path_buf).unwrap_or_default();
+        TensorFiles { own, folder, open: BTreeMap::new() }
     }
 
-    /// Reads the data of `tensor`, `len` bytes.
+    /// The block of raw data in the model's own file, as [`wire`] encodes them.
+    ///
+    /// # Errors
+    /// Where they are not encoded.
+    pub fn own<'b>(&'b self, raw: &'b [u8]) -> Result<Block<'b>> {
+        wire::block(raw, self.own)
+    }
+
+    /// The external data of `tensor`, `len` bytes.
     ///
     /// # Errors
     /// Where the file is missing, outside of the folder, or too short.
-    pub fn read(&mut self, tensor: &TensorProto, len: usize) -> Result<Vec<u8>> {
+    pub fn external(&mut self, tensor: &TensorProto, len: usize) -> Result<Block<'_>> {
         let entry = |key: &str| {
             let found = tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key));
             found.and_then(|e| e.value.as_deref())
@@ -47,14 +60,14 @@ impl ExternalData {
             return Err(Error::format(format!("external data at `{location}`, outside the model's folder"))
                 .hint("external data must lie beside the model, without `..` and not absolute"));
         }
-        let path = self.path.join(location);
+        let path = self.folder.join(location);
         if !self.open.contains_key(&path) {
             let opened = regular::open(&path);
             let hint = "the model keeps its weights in this file beside it";
             let (file, size) = opened.map_err(|e| e.context("external data").hint(hint))?;
             self.open.insert(path.clone(), (file, size, 0));
         }
-        let Some((file, size, taken)) = self.open.get_mut(&path) else {
+        let Some((path, (file, size, taken))) = self.open.range_mut(path..).next() else {
             return Err(Error::internal("a file vanished"));
         };
         if offset.checked_add(len as u64).is_none_or(|end| end > *size) {
@@ -71,11 +84,6 @@ impl ExternalData {
                 path.display()
             )));
         }
-        let mut bytes = vec![0; len];
-        file.seek(SeekFrom::Start(offset))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(|e| Error::io(&path, &e))
-            .context(|| "external data")?;
-        Ok(bytes)
+        Ok(Block::InFile { path, file, range: offset..offset + len as u64 })
     }
 }

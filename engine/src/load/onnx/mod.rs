@@ -6,6 +6,7 @@
 
 mod attention;
 mod blobs;
+mod block;
 mod bytes;
 mod choice;
 mod constants;
@@ -45,6 +46,7 @@ mod scatter;
 mod scope;
 mod site;
 mod spectra;
+mod structure;
 mod suppression;
 mod value;
 mod volume;
@@ -55,9 +57,8 @@ use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
 use crate::graph::Op;
 use crate::graph::Weights;
-use crate::load::tensors::Bytes;
 use crate::model::{BoxDecoding, Card, Model, NetInput};
-use external::ExternalData;
+use external::TensorFiles;
 use input::InputShape;
 use integers::Integers;
 use links::{Links, Wanted};
@@ -68,6 +69,7 @@ use scope::Scope;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use structure::OnnxFile;
 use suppression::Suppression;
 use value::{Act, Value};
 
@@ -80,8 +82,10 @@ const MIN_OPSET: i64 = 7;
 /// Where the file cannot be read, is damaged, or has unsupported content; the message names the node.
 pub fn load(path: impl AsRef<Path>, options: &Options<'_>) -> Result<Model> {
     let path = path.as_ref();
-    let bytes = Bytes::map(path)?;
-    build(&bytes, path, options).context(|| format!("`{}`", path.display()))
+    let file = OnnxFile::open(path)?;
+    let model = build(&file, options).context(|| format!("`{}`", path.display()))?;
+    file.check_unchanged()?;
+    Ok(model)
 }
 
 /// The metadata of an ONNX file, as pairs of keys and values.
@@ -89,7 +93,7 @@ pub fn load(path: impl AsRef<Path>, options: &Options<'_>) -> Result<Model> {
 /// # Errors
 /// Where the file cannot be read or is damaged.
 pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
-    wire::metadata(&Bytes::map(path)?).context(|| format!("`{}`", path.display()))
+    wire::metadata(&OnnxFile::open(path)?).context(|| format!("`{}`", path.display()))
 }
 
 /// Reads the information on the main input of the file at `path`, without translating nodes.
@@ -97,9 +101,9 @@ pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
 /// # Errors
 /// Where the file cannot be read or is damaged.
 pub fn inlet(path: &Path, options: &Options<'_>) -> Result<Inlet> {
+    let file = OnnxFile::open(path)?;
     let read = || -> Result<Inlet> {
-        let bytes = Bytes::map(path)?;
-        let model = wire::model(&bytes, &|copied| bytes.release(copied))?;
+        let model = wire::model(&file)?;
         let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
         let links = Links::of(graph, Wanted::First, options.input)?;
         let inlet = input::inlet(&links, links.inputs[0], options);
@@ -111,16 +115,16 @@ pub fn inlet(path: &Path, options: &Options<'_>) -> Result<Inlet> {
     read().context(|| format!("`{}`", path.display()))
 }
 
-fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
+fn build(file: &OnnxFile, options: &Options<'_>) -> Result<Model> {
     let mut symbolic = false;
-    let all = read(bytes, path, options, Wanted::All, |shape| symbolic = shape.batch.is_none());
+    let all = read(file, options, Wanted::All, |shape| symbolic = shape.batch.is_none());
     crate::signal::go_on()?;
     // Another output that cannot be read must not prevent reading the first.
     match all {
         Ok(Content { model, left_out }) if left_out.is_empty() => return Ok(model),
         Ok(Content { model, left_out }) => {
             let kept: Vec<String> = model.output_names().iter().map(ToString::to_string).collect();
-            let some = read(bytes, path, options, Wanted::These(&kept), |_| ());
+            let some = read(file, options, Wanted::These(&kept), |_| ());
             if let Ok(Content { model, left_out: none }) = some
                 && none.is_empty()
             {
@@ -134,12 +138,12 @@ fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
         }
         Err(_) => {}
     }
-    let own = read(bytes, path, options, Wanted::First, |shape| symbolic = shape.batch.is_none());
+    let own = read(file, options, Wanted::First, |shape| symbolic = shape.batch.is_none());
     if own.is_ok() || !symbolic {
         return own.map(|read| read.model);
     }
     // Where the symbolic batch is the obstacle, each sample may still be computed as a batch of its own.
-    let alone = read(bytes, path, options, Wanted::First, |shape| {
+    let alone = read(file, options, Wanted::First, |shape| {
         (shape.batch, shape.alone) = (Some(1), true);
         shape.notes.push("the file mixes samples; each is computed as a batch of its own".into());
     });
@@ -159,16 +163,15 @@ struct Content {
     left_out: Vec<UnreadableOutput>,
 }
 
-/// Reads the net in the bytes of a file with the `wanted` outputs; `change` may change the input's shape.
+/// Reads the net in a file with the `wanted` outputs; `change` may change the input's shape.
 fn read(
-    bytes: &Bytes,
-    path: &Path,
+    file: &OnnxFile,
     options: &Options<'_>,
     wanted: Wanted<'_>,
     change: impl FnOnce(&mut InputShape),
 ) -> Result<Content> {
-    let mut model = wire::model(bytes, &|copied| bytes.release(copied))?;
-    functions::inline(&mut model, bytes)?;
+    let mut model = wire::model(file)?;
+    functions::inline(&mut model, file)?;
     let opset = opset(&model)?;
     let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
     let links = Links::of(graph, wanted, options.input)?;
@@ -178,7 +181,8 @@ fn read(
     let further = further.collect::<Result<Vec<_>>>()?;
     let torch = model.producer_name.as_deref() == Some("pytorch");
     let Translated { heads, weights, boxes, whole, left_out } =
-        translate(&links, &shape, &further, path, opset, torch)?;
+        translate(&links, &shape, &further, file, opset, torch)?;
+    let path = file.path();
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
     card.boxes = boxes;
@@ -254,11 +258,11 @@ struct Translated {
 
 /// Translates the file's nodes to one graph for each output, for the batch size in `shape`, the main input's shape; `torch` says
 /// that PyTorch wrote it.
-fn translate(
-    links: &Links<'_>,
+fn translate<'a>(
+    links: &Links<'a>,
     shape: &InputShape,
     further: &[InputShape],
-    path: &Path,
+    file: &'a OnnxFile,
     opset: i64,
     torch: bool,
 ) -> Result<Translated> {
@@ -267,7 +271,7 @@ fn translate(
     (scope.torch, scope.alone) = (torch, shape.alone);
     let mut reader = Reader {
         scope,
-        folder: ExternalData::of(path),
+        files: TensorFiles::of(file),
         values: BTreeMap::new(),
         inner: BTreeMap::new(),
         kinds: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! Translates a file node by node, with the value of each of the file's names so far.
 
-use super::external::ExternalData;
+use super::external::TensorFiles;
 use super::integers::Integers;
 use super::links::{self, Links};
 use super::ops;
@@ -28,7 +28,7 @@ fn result_bytes(op: &str, values: &[Value]) -> u64 {
 /// The graph so far and the values of the file's names.
 pub struct Reader<'a> {
     pub(super) scope: Scope,
-    pub(super) folder: ExternalData,
+    pub(super) files: TensorFiles<'a>,
     pub(super) values: BTreeMap<&'a str, Value>,
     /// The initialisers of branches and loop bodies.
     pub(super) inner: BTreeMap<&'a str, &'a TensorProto>,
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
             if site.op == "ConstantOfShape"
                 && let Some(tensor) = site.tensor("value")?
             {
-                site.inputs.push(value::decode(&site.name, tensor, &mut self.folder)?);
+                site.inputs.push(value::decode(&site.name, tensor, &mut self.files)?);
             }
             ops::translate(&mut self.scope, &mut site, domain)?
         };
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
                 Error::unsupported(format!("it takes `{name}`, an output that its node does not have here"))
                     .hint("second outputs of pools, dropouts and normalisations are not supported")
             })?;
-            let value = value::decode_once(name, tensor, &mut self.folder).context(|| format!("weight `{name}`"))?;
+            let value = value::decode(name, tensor, &mut self.files).context(|| format!("weight `{name}`"))?;
             self.values.insert(name, value);
         }
         Ok(self.values.get(name).cloned().unwrap_or(Value::Absent))
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
 
     fn constant(&mut self, site: &Site<'_>) -> Result<Value> {
         if let Some(tensor) = site.tensor("value")? {
-            return value::decode(&site.name, tensor, &mut self.folder);
+            return value::decode(&site.name, tensor, &mut self.files);
         }
         let floats = |values: Vec<f64>, dims: &[usize]| -> Result<Value> {
             let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();

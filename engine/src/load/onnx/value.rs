@@ -1,13 +1,12 @@
 //! The value of an ONNX name while a graph is built: an activation, a constant, or integers of shape arithmetic.
 
-use super::external::ExternalData;
+use super::block::Block;
+use super::external::TensorFiles;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::limits::ONNX_CONSTANT;
-use crate::load::tensors::discard;
 use candle_core::{Device, Tensor};
 use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
-use std::cell::RefCell;
 
 /// The value of a name.
 #[derive(Clone, Debug)]
@@ -100,7 +99,7 @@ pub fn count(dims: &[i64]) -> Result<(Vec<usize>, usize)> {
 ///
 /// # Errors
 /// Where its type is not supported, or its data does not fit its shape.
-pub fn decode(name: &str, proto: &TensorProto, folder: &mut ExternalData) -> Result<Value> {
+pub fn decode(name: &str, proto: &TensorProto, files: &mut TensorFiles<'_>) -> Result<Value> {
     let (dims, total) = count(&proto.dims)?;
     let kind = proto.data_type.unwrap_or(DataType(0));
     let width = match kind {
@@ -114,27 +113,26 @@ pub fn decode(name: &str, proto: &TensorProto, folder: &mut ExternalData) -> Res
         }
     };
     let held = proto.raw_data.as_ref().map(|r| r.borrow());
-    let read;
-    let raw: Option<&[u8]> = if proto.data_location == Some(DataLocation::EXTERNAL) {
-        read = folder.read(proto, total * width)?;
-        Some(&read)
-    } else {
-        held.as_deref().map(Vec::as_slice).filter(|r| !r.is_empty() || total == 0)
+    let raw: Option<Block<'_>> = match &held {
+        _ if proto.data_location == Some(DataLocation::EXTERNAL) => Some(files.external(proto, total * width)?),
+        Some(held) => Some(files.own(held)?).filter(|r| r.len() > 0 || total == 0),
+        None => None,
     };
-    if let Some(bytes) = raw
-        && bytes.len() != total * width
+    let raw = raw.as_ref();
+    if let Some(block) = raw
+        && block.len() != (total * width) as u64
     {
-        return Err(misfit(&dims, kind, bytes.len(), "bytes"));
+        return Err(misfit(&dims, kind, block.len(), "bytes"));
     }
-    let wrong = |n: usize| misfit(&dims, kind, n, "values");
+    let wrong = |n: usize| misfit(&dims, kind, n as u64, "values");
     let floats = match (kind, raw) {
-        (DataType::FLOAT, Some(b)) => Some(each(b, f32::from_le_bytes)),
+        (DataType::FLOAT, Some(b)) => Some(b.values(total, f32::from_le_bytes)?),
         (DataType::FLOAT, None) => Some(proto.float_data.clone()),
-        (DataType::DOUBLE, Some(b)) => Some(each(b, |v| f64::from_le_bytes(v) as f32)),
+        (DataType::DOUBLE, Some(b)) => Some(b.values(total, |v| f64::from_le_bytes(v) as f32)?),
         (DataType::DOUBLE, None) => Some(proto.double_data.iter().map(|v| *v as f32).collect()),
-        (DataType::FLOAT16, Some(b)) => Some(each(b, |v| half(u16::from_le_bytes(v)))),
+        (DataType::FLOAT16, Some(b)) => Some(b.values(total, |v| half(u16::from_le_bytes(v)))?),
         (DataType::FLOAT16, None) => Some(proto.int32_data.iter().map(|v| half(*v as u16)).collect()),
-        (DataType::BFLOAT16, Some(b)) => Some(each(b, |v| brain(u16::from_le_bytes(v)))),
+        (DataType::BFLOAT16, Some(b)) => Some(b.values(total, |v| brain(u16::from_le_bytes(v)))?),
         (DataType::BFLOAT16, None) => Some(proto.int32_data.iter().map(|v| brain(*v as u16)).collect()),
         _ => None,
     };
@@ -148,13 +146,13 @@ pub fn decode(name: &str, proto: &TensorProto, folder: &mut ExternalData) -> Res
         }));
     }
     let ints: Vec<i64> = match (kind, raw) {
-        (DataType::INT64 | DataType::UINT64, Some(b)) => each(b, i64::from_le_bytes),
-        (DataType::INT32, Some(b)) => each(b, |v| i64::from(i32::from_le_bytes(v))),
-        (DataType::UINT32, Some(b)) => each(b, |v| i64::from(u32::from_le_bytes(v))),
-        (DataType::INT16, Some(b)) => each(b, |v| i64::from(i16::from_le_bytes(v))),
-        (DataType::UINT16, Some(b)) => each(b, |v| i64::from(u16::from_le_bytes(v))),
-        (DataType::INT8, Some(b)) => each(b, |[v]| i64::from(v as i8)),
-        (_, Some(b)) => b.iter().map(|v| i64::from(*v)).collect(),
+        (DataType::INT64 | DataType::UINT64, Some(b)) => b.values(total, i64::from_le_bytes)?,
+        (DataType::INT32, Some(b)) => b.values(total, |v| i64::from(i32::from_le_bytes(v)))?,
+        (DataType::UINT32, Some(b)) => b.values(total, |v| i64::from(u32::from_le_bytes(v)))?,
+        (DataType::INT16, Some(b)) => b.values(total, |v| i64::from(i16::from_le_bytes(v)))?,
+        (DataType::UINT16, Some(b)) => b.values(total, |v| i64::from(u16::from_le_bytes(v)))?,
+        (DataType::INT8, Some(b)) => b.values(total, |[v]| i64::from(v as i8))?,
+        (_, Some(b)) => b.values(total, |[v]| i64::from(v))?,
         (DataType::INT64 | DataType::UINT64 | DataType::UINT32, None) => proto.int64_data.clone(),
         (_, None) => proto.int32_data.iter().map(|v| i64::from(*v)).collect(),
     };
@@ -163,33 +161,6 @@ pub fn decode(name: &str, proto: &TensorProto, folder: &mut ExternalData) -> Res
     }
     Ok(Value::Ints(Ints { dims, values: ints.into_iter().map(Dim::Known).collect() }))
 }
-
-/// As [`decode`], for a tensor that is decoded once: its encoded form is freed, that of a large one piece by piece, so that it is
-/// never in memory twice.
-///
-/// # Errors
-/// As [`decode`].
-pub fn decode_once(name: &str, proto: &TensorProto, folder: &mut ExternalData) -> Result<Value> {
-    let (dims, total) = count(&proto.dims)?;
-    let is_inside = proto.data_location != Some(DataLocation::EXTERNAL) && proto.data_type == Some(DataType::FLOAT);
-    let raw = proto.raw_data.as_ref().filter(|raw| is_inside && raw.borrow().len() == 4 * total && total > 0);
-    let Some(mut raw) = raw.map(RefCell::take) else {
-        let value = decode(name, proto, folder)?;
-        proto.raw_data.as_ref().map(RefCell::take);
-        return Ok(value);
-    };
-    let (mut values, is_large) = (Vec::with_capacity(total), raw.len() > 2 * DECODED_BYTES);
-    for piece in raw.chunks_mut(DECODED_BYTES) {
-        values.extend(piece.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)));
-        if is_large {
-            discard(piece);
-        }
-    }
-    Ok(Value::Floats(Const { name: name.to_string(), tensor: Tensor::from_vec(values, dims, &Device::Cpu)? }))
-}
-
-/// The bytes of a tensor that are decoded at a time.
-const DECODED_BYTES: usize = 1 << 23;
 
 /// The range of an integer type of quantised nets.
 pub fn range(kind: DataType) -> Option<[f64; 2]> {
@@ -203,13 +174,9 @@ pub fn range(kind: DataType) -> Option<[f64; 2]> {
     }
 }
 
-fn misfit(dims: &[usize], kind: DataType, n: usize, what: &str) -> Error {
+fn misfit(dims: &[usize], kind: DataType, n: u64, what: &str) -> Error {
     Error::format(format!("a tensor of shape {dims:?} and type {kind} with {n} {what}"))
         .hint("is a download or a copy unfinished?")
-}
-
-fn each<const N: usize, T>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|b| f(*b)).collect()
 }
 
 /// Converts a bfloat16, the upper half of an f32.

@@ -31,12 +31,14 @@ mod prepacked;
 mod problem;
 mod reference;
 mod scratch;
+mod weights;
 mod winograd;
 
 pub use conv_max_pool::{ConvMaxPool, fusion_pays};
 pub use epilogue::{Clamp, Combine, Epilogue};
 pub use geometry::Geometry;
 pub use prepacked::{OutputSlot, PrepackedConv};
+pub use weights::ScaledWeights;
 pub use winograd::WinogradTile;
 
 use crate::tensor::Real;

@@ -7,6 +7,7 @@ use super::epilogue::Epilogue;
 use super::gemm;
 use super::geometry::Geometry;
 use super::problem::{ConvProblem, Operands, OutputLayout, PackedProblem};
+use super::weights::ScaledWeights;
 use super::winograd::{WinogradConv, WinogradTile};
 use crate::kernels::disjoint::{DisjointSlice, vec_filled_by};
 
@@ -71,6 +72,11 @@ impl PrepackedConv {
     /// y = w * x + b; the batch of `g` is not used. `w` O x C/groups x kh x kw, `bias` O. `tile` is the largest Winograd tile that
     /// a 3 x 3 convolution may use, at the price of a little rounding.
     pub fn forward(g: &Geometry, w: &[f32], bias: Option<&[f32]>, tile: WinogradTile) -> Self {
+        Self::forward_scaled(g, ScaledWeights::plain(w), bias, tile)
+    }
+
+    /// As [`PrepackedConv::forward`] with scaled weights.
+    pub fn forward_scaled(g: &Geometry, w: ScaledWeights<'_>, bias: Option<&[f32]>, tile: WinogradTile) -> Self {
         let out_len = g.out * g.out_pixels();
         let bias = bias.unwrap_or_default().to_vec();
         let (in_channels, out_channels, taps) = (g.channels / g.groups, g.out / g.groups, g.taps());
@@ -90,21 +96,28 @@ impl PrepackedConv {
             taps: (0..taps).map(|t| tap(t / win.kernel[1], t % win.kernel[1])).collect(),
             layout: OutputLayout { sample: out_len, plane: g.out_pixels(), first: 0, row: g.output[1], column: 1 },
         };
-        let panels =
-            problem.pack_weights(|group, o, c, t| w[((group * out_channels + o) * in_channels + c) * taps + t]);
-        Self::new(vec![(problem, panels)], bias, out_len, tile)
+        let weight = |_, group, o, c, t| {
+            let (first, second) = (group * out_channels + o, group * in_channels + c);
+            w.at((first * in_channels + c) * taps + t, [first, second])
+        };
+        Self::new(vec![problem], &weight, bias, out_len, tile)
     }
 
     /// dL/dx of y = w * x + b, given dL/dy: for each phase of the stride a convolution of dL/dy with the taps that reach it.
     /// This is also a transposed convolution, which may have a bias: one value for each channel C of the geometry. `w` and
     /// `tile` as in [`PrepackedConv::forward`].
     pub fn input_gradient(g: &Geometry, w: &[f32], bias: Option<&[f32]>, tile: WinogradTile) -> Self {
+        Self::input_gradient_scaled(g, ScaledWeights::plain(w), bias, tile)
+    }
+
+    /// As [`PrepackedConv::input_gradient`] with scaled weights.
+    pub fn input_gradient_scaled(g: &Geometry, w: ScaledWeights<'_>, bias: Option<&[f32]>, tile: WinogradTile) -> Self {
         let out_len = g.channels * g.in_pixels();
         let bias = bias.unwrap_or_default().to_vec();
         let (out_channels, in_channels, taps) = (g.channels / g.groups, g.out / g.groups, g.taps());
         let win = g.window;
         let (down, across) = (phases(g, 0), phases(g, 1));
-        let mut problems = Vec::new();
+        let (mut problems, mut kernels) = (Vec::new(), Vec::new());
         for y in &down {
             for x in &across {
                 let pairs: Vec<(&PhaseTap, &PhaseTap)> =
@@ -126,32 +139,40 @@ impl PrepackedConv {
                         column: win.stride[1],
                     },
                 };
-                let panels = problem.pack_weights(|group, o, c, t| {
-                    let (i, j) = pairs[t];
-                    let tap = i.kernel * win.kernel[1] + j.kernel;
-                    w[((group * in_channels + c) * out_channels + o) * taps + tap]
-                });
-                problems.push((problem, panels));
+                kernels.push(pairs.iter().map(|(i, j)| i.kernel * win.kernel[1] + j.kernel).collect::<Vec<_>>());
+                problems.push(problem);
             }
         }
-        Self::new(problems, bias, out_len, tile)
+        let weight = |phase: usize, group, o, c, t: usize| {
+            let (first, second) = (group * in_channels + c, group * out_channels + o);
+            w.at((first * out_channels + o) * taps + kernels[phase][t], [first, second])
+        };
+        Self::new(problems, &weight, bias, out_len, tile)
     }
 
-    fn new(problems: Vec<(ConvProblem, Vec<f32>)>, bias: Vec<f32>, out_len: usize, tile: WinogradTile) -> Self {
-        let packed: Vec<PackedProblem<'_>> =
-            problems.iter().map(|(problem, panels)| PackedProblem { problem, panels }).collect();
-        let is_direct = DirectConv::of(&packed).is_some();
-        let suited = problems.iter().filter_map(|(problem, _)| WinogradConv::of(problem, WinogradTile::F4));
+    /// `weight` is that of a problem's number, and as of [`ConvProblem::pack_weights`].
+    fn new(
+        problems: Vec<ConvProblem>,
+        weight: &(impl Fn(usize, usize, usize, usize, usize) -> f32 + Sync),
+        bias: Vec<f32>,
+        out_len: usize,
+        tile: WinogradTile,
+    ) -> Self {
+        let unpacked: Vec<_> = problems.iter().map(|problem| PackedProblem { problem, panels: &[] }).collect();
+        let is_direct = DirectConv::of(&unpacked).is_some();
+        let suited = problems.iter().filter_map(|problem| WinogradConv::of(problem, WinogradTile::F4));
         let largest = suited.filter(|_| !is_direct).map(|conv| conv.tile()).max();
-        let prepack = |(problem, panels): (ConvProblem, Vec<f32>)| {
+        let prepack = |(phase, problem): (usize, ConvProblem)| {
+            let weight = |group: usize, o: usize, c: usize, t: usize| weight(phase, group, o, c, t);
             let weights = match WinogradConv::of(&problem, tile).filter(|_| !is_direct) {
-                Some(conv) => PackedWeights::Winograd { side: conv.side(), weights: conv.pack_weights(&panels) },
-                None => PackedWeights::Panels(panels),
+                Some(conv) => PackedWeights::Winograd { side: conv.side(), weights: conv.pack_weights(&weight) },
+                None => PackedWeights::Panels(problem.pack_weights(&weight)),
             };
             Prepacked { problem, weights }
         };
         let largest_tile = largest.unwrap_or(WinogradTile::None);
-        PrepackedConv { phases: problems.into_iter().map(prepack).collect(), bias, out_len, largest_tile }
+        let phases = problems.into_iter().enumerate().map(prepack).collect();
+        PrepackedConv { phases, bias, out_len, largest_tile }
     }
 
     /// The largest Winograd tile that suits the shape of the convolution, allowed or not.

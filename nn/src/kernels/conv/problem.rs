@@ -94,26 +94,34 @@ impl ConvProblem {
     /// Packs `weight(group, out channel, in channel, tap)` into panels of [`MR`] output channels. Within a panel k counts taps
     /// and, within each, input channels, which is the order of oneDNN's plain kernels too. A [depthwise](super::depthwise)
     /// convolution gets its kernels one after another.
-    pub fn pack_weights(&self, weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync) -> Vec<f32> {
-        let (depth, channels) = (self.depth(), self.in_channels);
+    pub fn pack_weights(&self, weight: &(impl Fn(usize, usize, usize, usize) -> f32 + Sync)) -> Vec<f32> {
+        let depth = self.depth();
         if self.is_depthwise() {
             let kernels = (0..self.groups * self.out_channels).flat_map(|o| (0..depth).map(move |t| (o, t)));
             return kernels.map(|(o, t)| weight(o / self.out_channels, o % self.out_channels, 0, t)).collect();
         }
         let mut panels = vec![0.0; self.groups * self.panel_len()];
         if depth > 0 {
-            panels.par_chunks_mut(MR * depth).enumerate().for_each(|(p, panel)| {
-                let per_group = self.out_channels.div_ceil(MR);
-                let (group, first) = (p / per_group, p % per_group * MR);
-                for r in 0..MR.min(self.out_channels - first) {
-                    let order = (0..depth / channels).flat_map(|tap| (0..channels).map(move |c| (tap, c)));
-                    for (k, (tap, c)) in order.enumerate() {
-                        panel[k * MR + r] = weight(group, first + r, c, tap);
-                    }
-                }
-            });
+            let panels = panels.par_chunks_mut(MR * depth).enumerate();
+            panels.for_each(|(p, panel)| self.pack_panel(p, panel, weight));
         }
         panels
+    }
+
+    /// Packs panel number `p` of [`ConvProblem::pack_weights`], counted over all groups.
+    pub fn pack_panel(&self, p: usize, panel: &mut [f32], weight: &impl Fn(usize, usize, usize, usize) -> f32) {
+        let (channels, per_group) = (self.in_channels, self.out_channels.div_ceil(MR));
+        let (group, first) = (p / per_group, p % per_group * MR);
+        let rows = MR.min(self.out_channels - first);
+        if rows < MR {
+            panel.fill(0.0);
+        }
+        for r in 0..rows {
+            let order = (0..self.taps.len()).flat_map(|tap| (0..channels).map(move |c| (tap, c)));
+            for (k, (tap, c)) in order.enumerate() {
+                panel[k * MR + r] = weight(group, first + r, c, tap);
+            }
+        }
     }
 
     /// Checks that operands and an output of `len` values are long enough; false where there is nothing to compute.

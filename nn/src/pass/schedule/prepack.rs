@@ -3,12 +3,12 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
-use crate::kernels::conv::{PrepackedConv, WinogradTile};
+use crate::kernels::conv::{PrepackedConv, ScaledWeights, WinogradTile};
 use crate::kernels::linear::PackedLinear;
 use crate::model::Model;
 use crate::model::pack_cache::Direction;
 use crate::pass::apply::{conv_geometry, transpose_geometry};
-use crate::pass::fold::folded;
+use crate::pass::fold::folding;
 use crate::tensor::values;
 use std::sync::Arc;
 
@@ -75,18 +75,23 @@ impl Model {
             true => transpose_geometry(c, &dims, &node.shape),
             false => conv_geometry(c, &dims, &node.shape),
         };
-        let pack = |w: &[f32], bias: Option<&[f32]>| match (is_transposed, direction) {
-            (false, Direction::Forward) => PrepackedConv::forward(&g, w, bias, tile),
-            (false, Direction::Backward) => PrepackedConv::input_gradient(&g, w, None, tile),
-            (true, Direction::Forward) => PrepackedConv::input_gradient(&g, w, bias, tile),
-            (true, Direction::Backward) => PrepackedConv::forward(&g, w, None, tile),
+        let w = values::<f32>(self.weights().tensor(c.weight))?;
+        let axis = usize::from(is_transposed);
+        let pack = |factors: &[f64], bias: Option<&[f32]>| {
+            let w = ScaledWeights { values: &w, factors, axis };
+            match (is_transposed, direction) {
+                (false, Direction::Forward) => PrepackedConv::forward_scaled(&g, w, bias, tile),
+                (false, Direction::Backward) => PrepackedConv::input_gradient_scaled(&g, w, None, tile),
+                (true, Direction::Forward) => PrepackedConv::input_gradient_scaled(&g, w, bias, tile),
+                (true, Direction::Backward) => PrepackedConv::forward_scaled(&g, w, None, tile),
+            }
         };
         let Some(norm) = norm else {
             let bias = c.bias.map(|b| values::<f32>(self.weights().tensor(b))).transpose()?;
-            return Ok(pack(&values::<f32>(self.weights().tensor(c.weight))?, bias.as_deref()));
+            return Ok(pack(&[], bias.as_deref()));
         };
-        let folded = folded::<f32>(&node.op, &graph.node(norm).op, self.weights())?;
-        let folded = folded.ok_or_else(|| Error::internal("a normalisation folded into no layer"))?;
-        Ok(pack(&folded.weight, Some(&folded.bias)))
+        let folding = folding::<f32>(&node.op, &graph.node(norm).op, self.weights())?;
+        let folding = folding.ok_or_else(|| Error::internal("a normalisation folded into no layer"))?;
+        Ok(pack(&folding.factor, Some(&folding.bias)))
     }
 }

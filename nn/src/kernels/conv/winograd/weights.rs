@@ -9,21 +9,27 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 impl WinogradConv<'_> {
-    /// The problem's weight panels, transformed: for each group and point of a tile its panels.
-    pub fn pack_weights(&self, panels: &[f32]) -> Vec<f32> {
+    /// The problem's weights, packed as of [`ConvProblem::pack_weights`] and transformed: for each group and point of a tile its
+    /// panels. Plain panels are packed one at a time, so that there are never two forms of all of them.
+    ///
+    /// [`ConvProblem::pack_weights`]: crate::kernels::conv::problem::ConvProblem::pack_weights
+    pub fn pack_weights(&self, weight: &(impl Fn(usize, usize, usize, usize) -> f32 + Sync)) -> Vec<f32> {
         match self.side {
-            2 => self.transform_weights::<4>(panels),
-            _ => self.transform_weights::<6>(panels),
+            2 => self.transform_weights::<4>(weight),
+            _ => self.transform_weights::<6>(weight),
         }
     }
 
-    fn transform_weights<const N: usize>(&self, panels: &[f32]) -> Vec<f32> {
+    fn transform_weights<const N: usize>(
+        &self,
+        weight: &(impl Fn(usize, usize, usize, usize) -> f32 + Sync),
+    ) -> Vec<f32> {
         let (c, problem) = (self.problem.in_channels, self.problem);
         let per_group = problem.out_channels.div_ceil(MR);
         let g = std::array::from_fn(|point| weight_row(self.side, point));
-        let panel = |out: DisjointSlice<f32>, i: usize| {
+        let panel = |out: DisjointSlice<f32>, from: &mut [f32], i: usize| {
             let (group, panel) = (i / per_group, i % per_group);
-            let from = &panels[i * MR * 9 * c..][..MR * 9 * c];
+            problem.pack_panel(i, from, weight);
             // SAFETY: each panel has its own part of every point.
             let to = |point: usize, k: usize| unsafe {
                 out.slice((((group * N * N + point) * per_group + panel) * c + k) * MR, MR)
@@ -33,7 +39,8 @@ impl WinogradConv<'_> {
         // SAFETY: the panels of all points cover the buffer.
         unsafe {
             vec_filled_by(problem.groups * N * N * per_group * MR * c, |out| {
-                (0..problem.groups * per_group).into_par_iter().for_each(|i| panel(out, i));
+                let panels = (0..problem.groups * per_group).into_par_iter();
+                panels.for_each_init(|| vec![0.0; MR * 9 * c], |plain, i| panel(out, plain, i));
             })
         }
     }
