@@ -86,7 +86,7 @@ pub(crate) struct Folding<T> {
 
 impl<T: Real> Folding<T> {
     /// f W, shaped as the layer's weight.
-    fn scaled(&self, weights: &Weights) -> Result<Vec<T>> {
+    pub(super) fn scaled(&self, weights: &Weights) -> Result<Vec<T>> {
         let dims = weights.tensor(self.weight).dims();
         // The weights of one output channel lie in runs: all of them, or the taps of one input channel of a transposed
         // convolution, whose weight is in x out/groups x kh x kw.

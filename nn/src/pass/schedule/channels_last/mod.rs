@@ -18,7 +18,7 @@ use crate::model::Model;
 use crate::model::pack_cache::PackedRows;
 use crate::pass::Trace;
 use crate::pass::apply::{conv_geometry, with_batch};
-use crate::pass::fold::folded;
+use crate::pass::fold::folding;
 use crate::tensor::{tensor, values};
 use candle_core::Tensor;
 use segments::{FROM_LAST, TO_LAST, geometry};
@@ -211,9 +211,9 @@ impl Model {
         };
         let made = match norm {
             Some(norm) => {
-                let folded = folded::<f32>(&node.op, &graph.node(norm).op, self.weights())?;
-                let folded = folded.ok_or_else(|| Error::internal("a normalisation folded into no layer"))?;
-                pack(&folded.weight, Some(&folded.bias))
+                let folding = folding::<f32>(&node.op, &graph.node(norm).op, self.weights())?;
+                let folding = folding.ok_or_else(|| Error::internal("a normalisation folded into no layer"))?;
+                pack(&folding.scaled(self.weights())?, Some(&folding.bias))
             }
             None => {
                 let bias = c.bias.map(|b| values::<f32>(self.weights().tensor(b))).transpose()?;
