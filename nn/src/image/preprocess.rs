@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 mod options;
 mod placement;
+mod reading;
 
 pub use options::{Crop, Order, Resize, Rounding, Size};
 pub use placement::Placement;
@@ -50,6 +51,9 @@ pub struct Preprocess {
     pub std: Vec<f32>,
     /// 3, or 1 for nets that see grey (PIL's luma).
     pub channels: usize,
+    /// Whether JPEG files are scaled down while they are decoded ([`Preprocess::open`]); written only where they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draft: bool,
 }
 
 impl Preprocess {
@@ -67,6 +71,7 @@ impl Preprocess {
             mean: vec![0.0; channels.min(3)],
             std: vec![1.0; channels.min(3)],
             channels,
+            draft: false,
         };
         made.check()?;
         Ok(made)
