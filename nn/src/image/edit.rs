@@ -243,6 +243,7 @@ fn not_negative(name: &str, value: f64) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::image::resample::Interpolation;
 
     fn ramp(width: usize, height: usize) -> Image {
         let pixels = (0..width * height).flat_map(|i| [(i % width) as u8, (i / width) as u8, 77]).collect();
