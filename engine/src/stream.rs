@@ -161,7 +161,7 @@ pub fn stream_tensors(
         ranges,
         batch,
         job,
-        |i| preprocess.apply(&data.get(i)?),
+        |i| preprocess.apply(&data.seen(i, preprocess)?),
         |items| {
             let (numbers, rows): (Vec<usize>, Vec<Tensor>) = items.into_iter().unzip();
             take(&numbers, &Tensor::stack(&rows, 0)?)

@@ -88,6 +88,8 @@ pub const PIXELS: usize = 1 << 28;
 pub const DECODED: u64 = 512 << 20;
 /// Bytes that the first frame of an image may take beside its pixels while it is decoded.
 pub const DECODER: u64 = 64 << 20;
+/// Scans of a JPEG image, each of which goes over all of its pixels; progressive ones have about ten.
+pub const SCANS: usize = 256;
 /// Entries of a directory of tags within an image (TIFF, EXIF).
 pub const TAGS: usize = 4096;
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::annotation::Annotation;
 use super::image::{Attribute, Image};
+use super::preprocess::Preprocess;
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
 
@@ -59,6 +60,11 @@ pub trait Generator: fmt::Debug + Send + Sync {
 
     /// Image `index`, below [`Generator::len`]: pixels, mask, bounding box, keypoints.
     fn image(&self, index: usize) -> Result<Image>;
+
+    /// As [`Generator::image`], read as a net wants it ([`Preprocess::open`]).
+    fn seen(&self, index: usize, _by: &Preprocess) -> Result<Image> {
+        self.image(index)
+    }
 
     /// The different labels, sorted.
     fn labels(&self) -> Vec<String>;

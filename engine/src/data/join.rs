@@ -7,6 +7,7 @@
 use super::dataset::{Dataset, Generator};
 use super::ids::ImageIds;
 use super::image::{Attribute, Image};
+use super::preprocess::Preprocess;
 use crate::error::{Context, Error, Result};
 use crate::limits::TEXT;
 use crate::regular;
@@ -161,6 +162,10 @@ impl Generator for Joined {
 
     fn image(&self, index: usize) -> Result<Image> {
         Ok(self.inner.get(index)?.with_attributes(self.attributes(index)))
+    }
+
+    fn seen(&self, index: usize, by: &Preprocess) -> Result<Image> {
+        Ok(self.inner.seen(index, by)?.with_attributes(self.attributes(index)))
     }
 
     fn labels(&self) -> Vec<String> {

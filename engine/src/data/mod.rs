@@ -20,6 +20,7 @@ mod proposals;
 pub mod records;
 pub mod resampling;
 pub mod runs;
+mod seen;
 pub mod signal;
 pub mod voc;
 pub mod volume;

@@ -50,6 +50,8 @@ pub struct LoadOptions {
     pub mean: Option<PerChannel>,
     /// What is divided by, one value or one a channel.
     pub std: Option<PerChannel>,
+    /// Whether JPEG files of data sets are scaled down while they are decoded.
+    pub draft: Option<bool>,
     /// The order of the axes of an ONNX file's input.
     pub layout: Option<Layout>,
     /// The input of an ONNX file that photos go into.
@@ -135,7 +137,7 @@ const fn option(name: &'static str, takes: &'static str, doc: &'static str) -> L
 }
 
 /// Every option of `load_model`.
-pub const OPTIONS: [LoadOption; 24] = [
+pub const OPTIONS: [LoadOption; 25] = [
     option("weights", "a path", "the .pth or .safetensors file of a named architecture"),
     option("arch", "a name", "the architecture of a weight file given as a path"),
     option(
@@ -199,6 +201,11 @@ pub const OPTIONS: [LoadOption; 24] = [
     option("scale", "a number", "the factor before mean and std (default 1/255)"),
     option("mean", "a number or one a channel", "what is subtracted after scaling, in the net's order of channels"),
     option("std", "a number or one a channel", "what is divided by after scaling"),
+    option(
+        "draft",
+        "true or false",
+        "whether JPEG files of data sets are scaled down by 2, 4 or 8 while they are decoded, by the most that leaves them the size of the resize, as after PIL's `Image.draft`: faster where photos are at least twice that size; the inputs differ from those of whole files, and a note says so (default false)",
+    ),
     option(
         "layout",
         "\"NCHW\" or \"NHWC\"; of volumes and videos \"NCDHW\", \"NDHWC\" or \"NTCHW\"",

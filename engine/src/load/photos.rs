@@ -55,6 +55,7 @@ pub fn with_options(
     if let Some(std) = &options.std {
         made.std = std.spread(made.channels);
     }
+    made.draft = options.draft.unwrap_or(made.draft);
     made.check()?;
     let mut assumed = Vec::new();
     if base == Base::Plain {

@@ -21,7 +21,8 @@ pub struct InputFile {
     pub blake3: String,
     /// Bytes.
     pub bytes: u64,
-    /// The digest of its decoded content, independent of the file's encoding: `pixels:`, `array:` or `weights:` and a digest.
+    /// The digest of its decoded content, independent of the file's encoding: `pixels:`, `reduced:` (of an
+    /// image that was scaled down while it was decoded), `array:` or `weights:` and a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// Its licence, where the script says.

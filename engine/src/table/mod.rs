@@ -23,6 +23,7 @@ pub mod sources;
 pub use self::cluster_options::ClusterOptions;
 
 use self::bytes::{ByteSource, is_address, whole, with_source_error};
+use crate::data::preprocess::Preprocess;
 use crate::data::{Attribute, Dataset, Generator, Image};
 use crate::error::{Context, Error, Result};
 use crate::limits::IMAGE_FILE;
@@ -233,7 +234,10 @@ impl Rowed {
         }
     }
 
-    fn pixels(&self, image: usize) -> Result<Image> {
+    fn pixels(&self, image: usize, by: Option<&Preprocess>) -> Result<Image> {
+        let decode = |bytes: &[u8]| by.map_or_else(|| Image::decode(bytes), |by| by.decode(bytes));
+        let open = |path: &Path| by.map_or_else(|| Image::open(path), |by| by.open(path));
+        let fetched = |address: &str| decode(&whole(address, IMAGE_FILE)?).context(|| format!("`{address}`"));
         let (rows, row) = self.at(image)?;
         // What is known of the image is asked for apart, where nothing tells a label that cannot be read from one that is not there.
         rows.label(row).context(|| "its label")?;
@@ -241,8 +245,8 @@ impl Rowed {
             rows.attribute(row, name).context(|| format!("its attribute `{name}`"))?;
         }
         match rows.pixels(row)? {
-            PixelSource::Bytes(bytes) => Image::decode(&bytes).context(|| format!("row {}", rows.number(row))),
-            PixelSource::File(path) => Image::open(path),
+            PixelSource::Bytes(bytes) => decode(&bytes).context(|| format!("row {}", rows.number(row))),
+            PixelSource::File(path) => open(path.as_ref()),
             PixelSource::Path(path) if is_address(&path) => fetched(&path),
             // Relative to the file that names it.
             PixelSource::Path(path) => {
@@ -250,7 +254,7 @@ impl Rowed {
                 let uri = self.shards.get(i).map_or("", |s| s.uri.as_str());
                 match uri.rfind('/').filter(|_| is_address(uri)) {
                     Some(end) => fetched(&format!("{}/{path}", &uri[..end])),
-                    None => Image::open(Path::new(uri).parent().unwrap_or(Path::new("")).join(path)),
+                    None => open(&Path::new(uri).parent().unwrap_or(Path::new("")).join(path)),
                 }
             }
         }
@@ -268,10 +272,6 @@ impl Rowed {
         }
         Ok(all.into_iter().collect())
     }
-}
-
-fn fetched(address: &str) -> Result<Image> {
-    Image::decode(&whole(address, IMAGE_FILE)?).context(|| format!("`{address}`"))
 }
 
 impl Generator for Rowed {
@@ -294,7 +294,11 @@ impl Generator for Rowed {
     }
 
     fn image(&self, index: usize) -> Result<Image> {
-        self.pixels(index)
+        self.pixels(index, None)
+    }
+
+    fn seen(&self, index: usize, by: &Preprocess) -> Result<Image> {
+        self.pixels(index, Some(by))
     }
 
     fn labels(&self) -> Vec<String> {

@@ -57,7 +57,7 @@ fn rotation_matches_pil() {
     }
 }
 
-/// The decoders of lossy formats differ from libjpeg's and libwebp's in their rounding.
+/// The decoder of lossy WebP differs from libwebp in its rounding.
 #[test]
 fn every_kind_of_file_is_read_as_pil_reads_it() {
     let mut names: Vec<String> = std::fs::read_dir(pil(""))
@@ -69,7 +69,6 @@ fn every_kind_of_file_is_read_as_pil_reads_it() {
     assert_eq!(names.len(), 25, "{names:?}");
     for name in names {
         let limit = match name.rsplit('.').next().unwrap() {
-            "jpg" => 3,
             "webp" if name.starts_with("lossy") => 3,
             "tif" if name.starts_with("cmyk") => 1,
             _ => 0,
@@ -78,6 +77,19 @@ fn every_kind_of_file_is_read_as_pil_reads_it() {
         let (mean, most) = difference(&Image::open(pil(&name)).unwrap(), &expected);
         println!("{name}: mean {mean:.4}, most {most}");
         assert!(most <= limit, "{name}: mean {mean}, most {most}");
+    }
+}
+
+#[test]
+fn jpeg_files_are_scaled_down_as_pil_s_draft_does_it() {
+    for name in ["draft_420", "draft_422", "draft_444", "draft_grey"] {
+        let file = pil(&format!("{name}.jpg"));
+        for by in [1, 2, 4, 8] {
+            let expected = Image::open(pil(&format!("{name}_{by}.png"))).unwrap();
+            let found = Image::open_reduced(&file, &|w, h| (w / by, h / by)).unwrap();
+            assert_eq!(difference(&found, &expected), (0.0, 0), "{name} by {by}");
+        }
+        assert_eq!(Image::open(&file).unwrap(), Image::open(pil(&format!("{name}_1.png"))).unwrap(), "{name}");
     }
 }
 

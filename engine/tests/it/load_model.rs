@@ -84,6 +84,16 @@ fn options_make_a_card_for_a_net_that_has_none() {
     assert_eq!(net.card().class_name(0), "background");
 }
 
+/// Files that are scaled down while they are decoded make other inputs, which is said, and other codes and states, whose identity has it.
+#[test]
+fn a_draft_is_said() {
+    let with = |draft: bool| load(FIXED, "net.onnx", json!({"mean": 0.5, "std": 0.5, "draft": draft})).unwrap();
+    let (draft, whole) = (with(true), with(false));
+    let says = |net: &Model| net.card().notes.iter().any(|n| n.starts_with("draft: JPEG files"));
+    assert_eq!((says(&draft), says(&whole)), (true, false));
+    assert_ne!(draft.card().preprocess().unwrap(), whole.card().preprocess().unwrap());
+}
+
 /// Which output of one more than there are names is the background is a guess, which is said and can be said otherwise.
 #[test]
 fn the_background_is_assumed_or_said() {

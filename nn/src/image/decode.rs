@@ -5,6 +5,7 @@
 //! colour profiles are not applied; of an animation the first frame is read. Unlike PIL, the orientation in EXIF or XMP is
 //! always applied, so that the net gets what a person sees.
 
+mod jpeg;
 mod tags;
 mod tiff;
 
@@ -15,6 +16,7 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+pub use self::jpeg::Wanted;
 use super::{Image, foreign};
 use crate::error::{Context, Error, Kind, Result};
 use crate::limits::{DECODER, IMAGE_FILE, PIXELS};
@@ -50,19 +52,17 @@ impl Image {
     /// Reads an image file; [`Image::path`] is `path` as given.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        if path.is_dir() {
-            return Err(Error::new(Kind::Io, format!("`{}`: is a directory, not an image file", path.display()))
-                .hint("`load_images` reads a folder of images"));
-        }
-        let bytes = regular::read(path, |length| match length {
-            0..=IMAGE_FILE => Ok(()),
-            _ => Err(Error::format(format!(
-                "a file of {length} bytes is larger than the limit of {IMAGE_FILE} for images"
-            ))),
-        })?;
-        let image = Self::decode(&bytes).context(|| format!("`{}`", path.display()))?.with_path(path);
+        let image = Self::decode(&content(path)?).context(|| format!("`{}`", path.display()))?.with_path(path);
         reads::note_content(path, || Some(image.content_digest()));
         Ok(image)
+    }
+
+    /// As [`Image::open`], a JPEG file scaled down while it is decoded, see [`Image::decode_reduced`].
+    pub fn open_reduced(path: impl AsRef<Path>, wanted: Wanted<'_>) -> Result<Self> {
+        let path = path.as_ref();
+        let image = Self::decode_reduced(&content(path)?, wanted).context(|| format!("`{}`", path.display()))?;
+        reads::note_content(path, || Some(image.content_digest().replace("pixels:", "reduced:")));
+        Ok(image.with_path(path))
     }
 
     /// `pixels:` and a digest of its size and its pixels, whatever file they came from.
@@ -74,6 +74,16 @@ impl Image {
 
     /// Decodes the content of an image file. The size in its header is checked before anything is decoded.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
+        Self::decoded(bytes, None)
+    }
+
+    /// As [`Image::decode`]; a JPEG file is scaled down by 8, 4 or 2 while it is decoded, by the most that leaves it the sides that
+    /// `wanted` gives for its own (width and height of the upright image). It differs from a full image that is resized.
+    pub fn decode_reduced(bytes: &[u8], wanted: Wanted<'_>) -> Result<Self> {
+        Self::decoded(bytes, Some(wanted))
+    }
+
+    fn decoded(bytes: &[u8], wanted: Option<Wanted<'_>>) -> Result<Self> {
         if bytes.is_empty() {
             return Err(Error::format("the file is empty").hint("is a download or a copy unfinished?"));
         }
@@ -86,6 +96,9 @@ impl Image {
             && let Some(decoded) = tiff::read(bytes)?
         {
             return Self::upright(decoded, tags::orientation(Some(bytes), None));
+        }
+        if format == ImageFormat::Jpeg {
+            return jpeg::read(bytes, wanted);
         }
         let damaged = |e: image::ImageError| explain(format, &e);
         if format == ImageFormat::Png && !palettes_are_whole(bytes) {
@@ -105,9 +118,6 @@ impl Image {
         let mut decoder = reader.into_decoder().map_err(damaged)?;
         let (width, height) = decoder.dimensions();
         Image::check_size(width as usize, height as usize)?;
-        if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
-            return Err(Error::format("the JPEG image is truncated").hint("is a download or a copy unfinished?"));
-        }
         crate::limits::decoding(decoding_bytes(format, &decoder))?;
         let mut limits = Limits::default();
         limits.max_alloc = Some(2 * decoder.total_bytes() + DECODER);
@@ -165,6 +175,20 @@ impl Image {
     }
 }
 
+/// The bytes of an image file.
+fn content(path: &Path) -> Result<Vec<u8>> {
+    if path.is_dir() {
+        return Err(Error::new(Kind::Io, format!("`{}`: is a directory, not an image file", path.display()))
+            .hint("`load_images` reads a folder of images"));
+    }
+    regular::read(path, |length| match length {
+        0..=IMAGE_FILE => Ok(()),
+        _ => {
+            Err(Error::format(format!("a file of {length} bytes is larger than the limit of {IMAGE_FILE} for images")))
+        }
+    })
+}
+
 /// Bytes that an image takes until its pixels are here: what its decoder gives, the frames that some keep beside it, and the
 /// pixels themselves where they have another form.
 fn decoding_bytes(format: ImageFormat, decoder: &impl ImageDecoder) -> u64 {
@@ -203,24 +227,6 @@ fn beginning(bytes: &[u8]) -> String {
 
 /// Bytes that a pixel of a row takes at most while a PNG image is decoded: 8, twice.
 const ROW_COPIES: u64 = 16;
-
-/// Whether the end marker is reached: segments are skipped by their lengths, scans up to the next marker. The
-/// decoder itself fills what is missing with grey.
-fn jpeg_is_whole(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(&[mark, code]) = bytes.get(at..at + 2).and_then(|b| b.first_chunk()) {
-        match (mark, code) {
-            (0xFF, 0xD9) => return true,
-            (0xFF, 0x01 | 0xD0..=0xD8) => at += 2,
-            (0xFF, 0x02..=0xFE) => {
-                let Some(&length) = bytes.get(at + 2..at + 4).and_then(|b| b.first_chunk()) else { return false };
-                at += 2 + usize::from(u16::from_be_bytes(length));
-            }
-            _ => at += 1,
-        }
-    }
-    false
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,49 +1,18 @@
-//! Changes to an image: geometry (resize, crop, rotate, shift), degradation (blur, noise, brightness, JPEG), fill.
+//! Changes to an image: geometry (crop, rotate, shift), degradation (blur, noise, brightness, JPEG), fill. Resizing is in
+//! [`super::resize`].
 //!
-//! Resizing is PIL's, bit for bit. Label, path and attributes stay; mask, bounding box and keypoints follow the
-//! geometry.
+//! Label, path and attributes stay; mask, bounding box and keypoints follow the geometry.
 //! Positions are in pixels, x to the right and y down, and the centre of the first pixel is at (0.5, 0.5).
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::resample::{Interpolation, resample};
 use super::{Image, Mask, PixelBox};
 use crate::error::{Error, Result};
 use crate::random::Stream;
 
 impl Image {
-    /// The image at another size, as PIL's `resize`; its sides may change by different factors.
-    pub fn resize(&self, width: usize, height: usize, interpolation: Interpolation) -> Result<Self> {
-        Image::check_size(width, height)?;
-        if (width, height) == (self.width(), self.height()) {
-            return Ok(self.clone());
-        }
-        let (from, to) = ((self.width(), self.height()), (width, height));
-        if Image::check_size(width, self.height()).is_err() {
-            return Err(Error::value(format!(
-                "an image of {} x {} is too tall to be resized to {width} x {height}",
-                from.0, from.1
-            ))
-            .hint("crop it first"));
-        }
-        let pixels = resample::<3>(self.pixels(), from, to, interpolation);
-        let mask = self.mask().map(|mask| {
-            let values = resample::<1>(&mask.values, from, to, Interpolation::Nearest);
-            Arc::new(Mask { width, height, values })
-        });
-        let (sx, sy) = (width as f64 / from.0 as f64, height as f64 / from.1 as f64);
-        let bounding_box = self.bounding_box().and_then(|b| {
-            outer_box(
-                [b.left as f64 * sx, b.top as f64 * sy],
-                [(b.left + b.width) as f64 * sx, (b.top + b.height) as f64 * sy],
-                (width, height),
-            )
-        });
-        Ok(self.with_pixels((width, height), pixels, mask, bounding_box, |x, y| (x * sx, y * sy)))
-    }
-
     /// The part of the image in `area`, which must lie within the image.
     pub fn crop(&self, area: PixelBox) -> Result<Self> {
         if area.within(self.width(), self.height()) != Some(area) {
@@ -246,7 +215,7 @@ impl Image {
 }
 
 /// The whole pixels that a rectangle from `low` to `high` touches, clipped to `width` x `height`.
-fn outer_box(low: [f64; 2], high: [f64; 2], (width, height): (usize, usize)) -> Option<PixelBox> {
+pub(super) fn outer_box(low: [f64; 2], high: [f64; 2], (width, height): (usize, usize)) -> Option<PixelBox> {
     let edge = 1e-9;
     let first = |v: f64| (v + edge).floor().max(0.0) as usize;
     let last = |v: f64, n: usize| (v - edge).ceil().clamp(0.0, n as f64) as usize;
@@ -274,6 +243,7 @@ fn not_negative(name: &str, value: f64) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::image::resample::Interpolation;
 
     fn ramp(width: usize, height: usize) -> Image {
         let pixels = (0..width * height).flat_map(|i| [(i % width) as u8, (i / width) as u8, 77]).collect();

@@ -1,13 +1,14 @@
 //! An image: 8-bit RGB pixels and what is known about them (label, file, attributes, mask, bounding box,
 //! keypoints).
 //!
-//! Reading and writing files is in [`decode`], changes to the pixels are in [`edit`].
+//! Reading and writing files is in [`decode`], changes to the pixels are in [`edit`] and [`resize`].
 
 pub mod decode;
 pub mod edit;
 mod foreign;
 pub mod preprocess;
 pub mod resample;
+mod resize;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 mod options;
 mod placement;
+mod reading;
 
 pub use options::{Crop, Order, Resize, Rounding, Size};
 pub use placement::Placement;
@@ -50,6 +51,9 @@ pub struct Preprocess {
     pub std: Vec<f32>,
     /// 3, or 1 for nets that see grey (PIL's luma).
     pub channels: usize,
+    /// Whether JPEG files are scaled down while they are decoded ([`Preprocess::open`]); written only where they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draft: bool,
 }
 
 impl Preprocess {
@@ -67,6 +71,7 @@ impl Preprocess {
             mean: vec![0.0; channels.min(3)],
             std: vec![1.0; channels.min(3)],
             channels,
+            draft: false,
         };
         made.check()?;
         Ok(made)
@@ -117,12 +122,11 @@ impl Preprocess {
             ))
             .hint("crop it first, or load the net with `resize: \"direct\"`"));
         }
-        let resized = image.resize(w, h, self.interpolation)?;
         if self.resize == Resize::Letterbox {
-            return on_ground(&resized, self.size);
+            return on_ground(&image.resize(w, h, self.interpolation)?, self.size);
         }
         let (left, top) = (self.rounding.offset(w, width), self.rounding.offset(h, height));
-        resized.crop(PixelBox { left, top, width, height })
+        image.resize_part((w, h), PixelBox { left, top, width, height }, self.interpolation)
     }
 
     /// The net's input for a photo: f32, `[channels, height, width]`, on the CPU.
@@ -132,9 +136,9 @@ impl Preprocess {
         let plane = self.size.height * self.size.width;
         let mut values = Vec::with_capacity(self.channels * plane);
         for channel in 0..self.channels {
-            let table: Vec<f32> = (0..=255).map(|p| self.value(channel, f64::from(p)) as f32).collect();
+            let table: [f32; 256] = std::array::from_fn(|p| self.value(channel, p as f64) as f32);
             let offset = self.colour(channel);
-            values.extend(fitted.pixels().chunks_exact(3).map(|p| table[usize::from(p[offset])]));
+            values.extend(fitted.pixels().as_chunks::<3>().0.iter().map(|p| table[usize::from(p[offset])]));
         }
         Ok(Tensor::from_vec(values, (self.channels, self.size.height, self.size.width), &Device::Cpu)?)
     }

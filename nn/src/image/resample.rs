@@ -9,6 +9,7 @@ use crate::simd::arch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// How values between pixels are interpolated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,35 +50,42 @@ const BAND: usize = 16;
 /// Values of a row that are summed together.
 const LANES: usize = 64;
 
-/// Scales `from.0` columns by `from.1` rows of `C` interleaved bytes to `to.0` by `to.1`. No side may be 0; the caller
-/// ensures that `to.0 * from.1` pixels fit into memory.
+/// Columns that are laid side by side at a time: they stay in the nearest cache while one row after the other is put into them.
+const BLOCK: usize = 128;
+
+/// Scales an image of `C` interleaved bytes a pixel, `from.0` columns by `from.1` rows, to other numbers of columns and rows (`to`), and
+/// computes those of their ranges alone. No side may be 0; the caller ensures that `to[0].0 * from.1` pixels fit into memory.
 pub(super) fn resample<const C: usize>(
     values: &[u8],
-    from: (usize, usize),
-    to: (usize, usize),
+    (width, height): (usize, usize),
+    to: [(usize, Range<usize>); 2],
     interpolation: Interpolation,
 ) -> Vec<u8> {
-    let ((width, height), (new_width, new_height)) = (from, to);
-    let taps = |n, m| match interpolation {
-        Interpolation::Nearest => nearest(n, m),
-        Interpolation::Bilinear => taps(n, m, 1.0, bilinear),
-        Interpolation::Bicubic => taps(n, m, 2.0, bicubic),
+    let taps = |n, (m, part)| match interpolation {
+        Interpolation::Nearest => nearest(n, m, part),
+        Interpolation::Bilinear => taps(n, m, part, 1.0, bilinear),
+        Interpolation::Bicubic => taps(n, m, part, 2.0, bicubic),
     };
-    let columns = &taps(width, new_width)[..];
-    let stride = C * new_width;
-    let mut narrowed = vec![0; stride * height];
-    narrowed.par_chunks_mut(BAND * stride).zip(values.par_chunks(BAND * C * width)).for_each(|(to, from)| {
+    let [columns, rows] = to;
+    let (columns, mut rows) = (&taps(width, columns)[..], taps(height, rows));
+    let stride = C * columns.len();
+    // Only rows that some row of the result is made of.
+    let top = rows.iter().map(|r| r.first).min().unwrap_or(0);
+    let end = rows.iter().map(|r| r.first + r.weights.len()).max().unwrap_or(top);
+    rows.iter_mut().for_each(|r| r.first -= top);
+    let needed = &values[C * width * top..C * width * end];
+    let mut narrowed = vec![0; stride * (end - top)];
+    narrowed.par_chunks_mut(BAND * stride).zip(needed.par_chunks(BAND * C * width)).for_each(|(to, from)| {
         arch().dispatch(Across::<C> { columns, from, width, to });
     });
-    let rows = taps(height, new_height);
-    let mut scaled = vec![0; stride * new_height];
+    let mut scaled = vec![0; stride * rows.len()];
     scaled.par_chunks_mut(BAND * stride).zip(rows.par_chunks(BAND)).for_each(|(to, rows)| {
         arch().dispatch(Down { rows, from: &narrowed, stride, to });
     });
     scaled
 }
 
-/// Some rows of `width` pixels of `C` values, each scaled to as many as there are `columns`.
+/// Up to [`BAND`] rows of `width` pixels of `C` values, each scaled to as many as there are `columns`.
 struct Across<'a, const C: usize> {
     columns: &'a [Taps],
     from: &'a [u8],
@@ -85,24 +93,40 @@ struct Across<'a, const C: usize> {
     to: &'a mut [u8],
 }
 
+/// Bytes from one row's pixel to the next one's where rows are side by side.
+const PIXEL: usize = LANES / BAND;
+
 impl<const C: usize> WithSimd for Across<'_, C> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        // A pixel of up to four values is a vector.
-        let mut row = vec![[0i32; 4]; self.width];
-        let pairs = self.to.chunks_exact_mut(C * self.columns.len()).zip(self.from.chunks_exact(C * self.width));
-        for (to, from) in pairs {
-            for (wide, pixel) in row.iter_mut().zip(from.chunks_exact(C)) {
-                (0..C).for_each(|c| wide[c] = i32::from(pixel[c]));
+        let mut columns = vec![[0u8; LANES]; self.width];
+        side_by_side::<C>(self.from, &mut columns);
+        let row = C * self.columns.len();
+        for (x, taps) in self.columns.iter().enumerate() {
+            let mut sums = [1i32 << (FRACTION_BITS - 1); LANES];
+            for (values, weight) in columns[taps.first..].iter().zip(&taps.weights) {
+                (0..LANES).for_each(|n| sums[n] += weight * i32::from(values[n]));
             }
-            for (pixel, taps) in to.chunks_exact_mut(C).zip(self.columns) {
-                let mut sums = [1i32 << (FRACTION_BITS - 1); 4];
-                for (values, weight) in row[taps.first..].iter().zip(&taps.weights) {
-                    (0..4).for_each(|c| sums[c] += weight * values[c]);
-                }
-                (0..C).for_each(|c| pixel[c] = clip(sums[c]));
+            let mut made = [0u8; LANES];
+            (0..LANES).for_each(|n| made[n] = clip(sums[n]));
+            for (to, pixel) in self.to.chunks_exact_mut(row).zip(made.chunks_exact(PIXEL)) {
+                to[C * x..C * x + C].copy_from_slice(&pixel[..C]);
+            }
+        }
+    }
+}
+
+/// Puts the pixels of up to [`BAND`] rows that are in one column beside each other, so that all are weighed at once. On its own: in one
+/// function with the sums, the compiler makes vectors of neither.
+#[inline(never)]
+fn side_by_side<const C: usize>(rows: &[u8], columns: &mut [[u8; LANES]]) {
+    let row = C * columns.len();
+    for (i, block) in columns.chunks_mut(BLOCK).enumerate() {
+        for (r, row) in rows.chunks_exact(row).enumerate() {
+            for (column, pixel) in block.iter_mut().zip(row[C * BLOCK * i..].chunks_exact(C)) {
+                column[PIXEL * r..PIXEL * r + C].copy_from_slice(pixel);
             }
         }
     }
@@ -142,7 +166,8 @@ impl WithSimd for Down<'_> {
     }
 }
 
-fn taps(n: usize, m: usize, support: f64, filter: fn(f64) -> f64) -> Vec<Taps> {
+/// The taps of those of `m` positions that are in `part`.
+fn taps(n: usize, m: usize, part: Range<usize>, support: f64, filter: fn(f64) -> f64) -> Vec<Taps> {
     let scale = n as f64 / m as f64;
     let stretch = scale.max(1.0);
     let support = support * stretch;
@@ -155,14 +180,14 @@ fn taps(n: usize, m: usize, support: f64, filter: fn(f64) -> f64) -> Vec<Taps> {
         let fixed = |w: &f64| (w / total * f64::from(1u32 << FRACTION_BITS)).round() as i32;
         Taps { first, weights: weights.iter().map(fixed).collect() }
     };
-    (0..m).map(at).collect()
+    part.map(at).collect()
 }
 
 /// A position that lies exactly between two pixels takes the later one. PIL adds up steps in floating point, so that its sum may lie on
 /// either side there.
-fn nearest(n: usize, m: usize) -> Vec<Taps> {
+fn nearest(n: usize, m: usize, part: Range<usize>) -> Vec<Taps> {
     let at = |i: usize| Taps { first: (2 * i + 1) * n / (2 * m), weights: vec![1 << FRACTION_BITS] };
-    (0..m).map(at).collect()
+    part.map(at).collect()
 }
 
 fn bilinear(x: f64) -> f64 {
@@ -190,11 +215,12 @@ mod tests {
 
     #[test]
     fn a_flat_image_stays_flat_and_the_same_size_is_the_same_image() {
+        let all = |width: usize, height: usize| [(width, 0..width), (height, 0..height)];
         let values: Vec<u8> = (0..7 * 5).map(|i| (i * 37 % 256) as u8).collect();
         for interpolation in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
-            assert_eq!(resample::<1>(&[200; 35], (7, 5), (3, 11), interpolation), [200; 33]);
-            assert_eq!(resample::<1>(&values, (7, 5), (7, 5), interpolation), values);
-            assert_eq!(resample::<1>(&[9], (1, 1), (4, 3), interpolation), [9; 12]);
+            assert_eq!(resample::<1>(&[200; 35], (7, 5), all(3, 11), interpolation), [200; 33]);
+            assert_eq!(resample::<1>(&values, (7, 5), all(7, 5), interpolation), values);
+            assert_eq!(resample::<1>(&[9], (1, 1), all(4, 3), interpolation), [9; 12]);
         }
     }
 
@@ -202,6 +228,6 @@ mod tests {
     fn halving_bilinearly_is_a_triangle_of_four() {
         let expected = ((100.0 * 1.0 + 200.0 * 3.0 + 40.0 * 3.0 + 80.0 * 1.0) / 8.0f64).round() as u8;
         let row = [0, 100, 200, 40, 80, 0];
-        assert_eq!(resample::<1>(&row, (6, 1), (3, 1), Interpolation::Bilinear)[1], expected);
+        assert_eq!(resample::<1>(&row, (6, 1), [(3, 0..3), (1, 0..1)], Interpolation::Bilinear)[1], expected);
     }
 }

@@ -54,6 +54,20 @@ def expect(name):
     save(f"{name}.png", ImageOps.exif_transpose(read).convert("RGB"))
 
 
+def drafts():
+    """JPEG files and what PIL gives of them scaled down by 2, 4 and 8 while they are decoded."""
+    colours = Image.fromarray(drawn(49, 35))
+    for name, image, options in [("draft_420", colours, dict(subsampling=2)), ("draft_422", colours, dict(subsampling=1)),
+                                 ("draft_444", colours, dict(subsampling=0, progressive=True)),
+                                 ("draft_grey", colours.convert("L"), {})]:
+        path = os.path.join(HERE, name + ".jpg")
+        image.save(path, quality=85, **options)
+        for by in [1, 2, 4, 8]:
+            read = Image.open(path)
+            read.draft(None, (49 // by, 35 // by))
+            save(f"{name}_{by}.png", read.convert("RGB"))
+
+
 def decodes():
     rgb = Image.fromarray(smooth(24, 18))
     edges = Image.fromarray(drawn(24, 18))
@@ -92,3 +106,4 @@ if __name__ == "__main__":
     os.makedirs(HERE, exist_ok=True)
     resizes()
     decodes()
+    drafts()

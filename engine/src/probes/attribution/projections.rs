@@ -47,7 +47,7 @@ pub fn figure(name: &str, rules: &Rules, top: usize, on: &Subject, data: &Datase
     };
     let mut images = Vec::new();
     for peak in &peaks {
-        let prepared = Input::Image(data.get(peak.image)?).prepared(model)?;
+        let prepared = Input::Image(data.seen(peak.image, model.card().preprocess()?)?).prepared(model)?;
         let unit = Subject::Unit { model: model.clone(), node: *node, at: vec![*index, peak.at[0], peak.at[1]] };
         let signal = input_signal(&unit, &prepared.x, rules)?.squeeze(0)?;
         let [y0, x0, y1, x1] = field.window(peak.at[0], peak.at[1], [height, width]);

@@ -147,7 +147,7 @@ fn over(
 ) -> Result<StreamReport> {
     let preprocess = model.card().preprocess()?;
     let batch = job.batch(model, 2 * model.graph().trace_len(), 16);
-    let prepare = |i: usize| preprocess.apply(&data.get(i)?);
+    let prepare = |i: usize| preprocess.apply(&data.seen(i, preprocess)?);
     stream(ranges, batch, (job, "sparsity"), prepare, |items| {
         let rows: Vec<Tensor> = items.into_iter().map(|(_, x)| x).collect();
         count(model, nodes, &Tensor::stack(&rows, 0)?, counts)

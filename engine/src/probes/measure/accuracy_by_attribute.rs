@@ -91,7 +91,7 @@ impl Probe for AccuracyByAttribute {
             let image = data.get(i)?;
             let known = attribute(&image, &self.by, &given);
             let within = self.within.as_ref().map(|w| attribute(&image, w, &given));
-            let rows = preprocess.iter().map(|p| p.apply(&image)).collect::<Result<Vec<_>>>()?;
+            let rows = data.inputs(i, &image, &preprocess)?;
             Ok((rows, image.label().map(str::to_string), known, within))
         };
         let over = |ranges: &[Range<usize>], state: &mut JudgedImages, job: &Job| {

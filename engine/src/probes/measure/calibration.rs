@@ -57,7 +57,7 @@ impl Probe for Calibration {
         let preprocess = nets.iter().map(|n| n.card().preprocess()).collect::<Result<Vec<_>>>()?;
         let prepare = |i: usize| {
             let image = data.get(i)?;
-            let rows = preprocess.iter().map(|p| p.apply(&image)).collect::<Result<Vec<_>>>()?;
+            let rows = data.inputs(i, &image, &preprocess)?;
             Ok((rows, image.label().map(str::to_string)))
         };
         let mut sure: Vec<Vec<Sure>> = vec![Vec::new(); nets.len()];

@@ -90,7 +90,7 @@ impl Ask<'_> {
             let Some(known) = (self.known)(i, image.label(), &|name| Ok(attribute(&image, name, &given)))? else {
                 return Ok(None);
             };
-            let rows = preprocess.iter().map(|p| p.apply(&image)).collect::<Result<Vec<_>>>()?;
+            let rows = data.inputs(i, &image, &preprocess)?;
             Ok(Some((rows, known)))
         };
         let over = |ranges: &[Range<usize>], state: &mut JudgedImages, job: &Job| {

@@ -216,7 +216,7 @@ fn made(on: &Subject, node: NodeId, data: &Dataset, coding: Coding, job: &Job) -
     // What is on disk needs neither decoding nor the net.
     let prepare = |i: usize| match kept.known(data, i)? {
         (key, Some(code)) => Ok((key, None, Some(code))),
-        (key, None) => Ok((key, Some(preprocess.apply(&data.get(i)?)?), None)),
+        (key, None) => Ok((key, Some(preprocess.apply(&data.seen(i, preprocess)?)?), None)),
     };
     let over = |ranges: &[Range<usize>], rows: &mut CodeRows, job: &Job| {
         let mut fresh: Vec<(cache::Key, Vec<f32>)> = Vec::new();

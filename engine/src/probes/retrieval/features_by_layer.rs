@@ -159,7 +159,7 @@ impl FeaturesByLayer {
             for (rank, peak) in peaks.iter().enumerate() {
                 found.values[at * self.top + rank] = peak.value;
                 found.images[at * self.top + rank] = peak.image as f64;
-                let photo = data.get(peak.image)?;
+                let photo = data.seen(peak.image, preprocess)?;
                 let window = FieldWindow::of(&query.field(), query.position(peak.place), size);
                 crops.push(window.crop(&preprocess.fit(&photo)?)?);
                 if let (Some(rules), Some(unit)) = (self.project.rules(), query.subject_at(channel, peak.place)) {

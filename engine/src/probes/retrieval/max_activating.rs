@@ -232,7 +232,7 @@ impl MaxActivating {
         let mut images = Vec::new();
         for peak in maxima.tops[i].peaks().iter().take(12) {
             let item = data.item(peak.image)?;
-            let photo = item.image()?;
+            let photo = item.seen(preprocess)?;
             let [y, x] = query.position(peak.place);
             let window = FieldWindow::of(&query.field(), [y, x], size);
             let value = match (self.share, maxima.tops[i].peaks().first()) {

@@ -184,8 +184,9 @@ impl Invert {
         let mut table = Table::new(["layer", "images", "median error", "lowest", "highest", "median distance / N"]);
         let (mut rows, mut all, mut reached) = (Vec::new(), Vec::new(), 0);
         let preprocess = model.card().preprocess()?;
-        let first =
-            (0..data.len().min(SHOWN_IMAGES)).map(|i| preprocess.fit(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
+        let first = (0..data.len().min(SHOWN_IMAGES))
+            .map(|i| preprocess.fit(&data.seen(i, preprocess)?))
+            .collect::<Result<Vec<_>>>()?;
         rows.extend(
             first.into_iter().enumerate().map(|(i, p)| (p, if i == 0 { "given".into() } else { String::new() })),
         );
@@ -199,7 +200,7 @@ impl Invert {
                 if job.stopped() {
                     break;
                 }
-                let x0 = to_f64(&preprocess.apply(&data.get(i)?)?)?;
+                let x0 = to_f64(&preprocess.apply(&data.seen(i, preprocess)?)?)?;
                 let code = part::of(self, model, *node, code(model, *node, &x0)?)?;
                 let inverse = self.invert(model, &space, *node, &code, name, job)?;
                 let error = least(&inverse.errors).1;
@@ -320,7 +321,7 @@ impl Invert {
         let preprocess = model.card().preprocess()?;
         let (data, _) = readable(data, usize::MAX)?;
         let each = |i: usize| {
-            let whole = code(model, node, &to_f64(&preprocess.apply(&data.get(i)?)?)?)?;
+            let whole = code(model, node, &to_f64(&preprocess.apply(&data.seen(i, preprocess)?)?)?)?;
             Ok(part::of(self, model, node, whole)?.into_iter().filter(|c| !c.is_nan()).collect())
         };
         job.steps("codes", data.len()).map(each).collect()

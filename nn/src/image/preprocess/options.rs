@@ -193,6 +193,7 @@ pub(super) struct Options {
     mean: Option<Vec<f32>>,
     std: Option<Vec<f32>>,
     channels: Option<usize>,
+    draft: Option<bool>,
 }
 
 impl TryFrom<Options> for Preprocess {
@@ -215,6 +216,7 @@ impl TryFrom<Options> for Preprocess {
             scale: options.scale.unwrap_or(base.scale),
             mean: spread(options.mean, base.mean),
             std: spread(options.std, base.std),
+            draft: options.draft.unwrap_or_default(),
             ..base
         };
         made.check()?;

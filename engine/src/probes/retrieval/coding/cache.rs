@@ -15,6 +15,9 @@ use crate::seal::is_held;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// Whose bits decoded images have: other bits make other codes.
+const DECODER: &str = "libjpeg-turbo 3";
+
 /// The digest of a file.
 pub type Key = [u8; 32];
 
@@ -42,7 +45,7 @@ impl Cache {
             model.weights_digest()?,
             model.graph().node(node).name,
             model.card().preprocess,
-            [pool, env!("CARGO_PKG_VERSION"), &machine()],
+            [pool, env!("CARGO_PKG_VERSION"), DECODER, &machine()],
             coding.predictions,
             format!("{:?}", model.dtype()),
         ]);
