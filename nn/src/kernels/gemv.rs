@@ -54,61 +54,90 @@ impl WithSimd for DotProducts<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        match PARTIAL_SUMS / S::F32_LANES {
+            2 => self.with_vectors::<S, 2>(simd),
+            4 => self.with_vectors::<S, 4>(simd),
+            8 => self.with_vectors::<S, 8>(simd),
+            _ => self.with_vectors::<S, PARTIAL_SUMS>(simd),
+        }
+    }
+}
+
+impl DotProducts<'_> {
+    /// With the partial sums of a result in V vectors.
+    #[inline(always)]
+    fn with_vectors<S: Simd, const V: usize>(self, simd: S) {
         let (n, count) = (self.inputs, self.w.len() / self.inputs.max(1));
-        let rows_per_pass = if S::REGISTER_COUNT >= 32 { 4 } else { 2 };
-        for o in 0..count {
-            let w = &self.w[o * n..][..n];
+        let is_wide = S::REGISTER_COUNT >= 32 && V == 2;
+        let mut o = 0;
+        while o < count {
+            // Three outputs at a time share the loads of four rows, which come from the L2 cache where rows are long.
+            let outputs = if is_wide && self.rows >= 4 && count - o >= 3 { 3 } else { 1 };
+            let w = &self.w[o * n..][..outputs * n];
             let mut r = 0;
             while r < self.rows {
                 let (x, sums) = (&self.x[r * n..], &mut self.sums[r * count + o..]);
-                r += match (self.rows - r).min(rows_per_pass) {
-                    4 => store_strided(sums, count, dot_products::<S, 4>(simd, w, x)),
-                    2.. => store_strided(sums, count, dot_products::<S, 2>(simd, w, x)),
-                    _ => store_strided(sums, count, dot_products::<S, 1>(simd, w, x)),
+                r += match (self.rows - r).min(if is_wide { 4 } else { 2 }) {
+                    4 if outputs == 3 => store(sums, count, dot_products::<S, 3, 4, V>(simd, n, w, x)),
+                    2.. if outputs == 3 => store(sums, count, dot_products::<S, 3, 2, V>(simd, n, w, x)),
+                    _ if outputs == 3 => store(sums, count, dot_products::<S, 3, 1, V>(simd, n, w, x)),
+                    4 => store(sums, count, dot_products::<S, 1, 4, V>(simd, n, w, x)),
+                    2.. => store(sums, count, dot_products::<S, 1, 2, V>(simd, n, w, x)),
+                    _ => store(sums, count, dot_products::<S, 1, 1, V>(simd, n, w, x)),
                 };
             }
+            o += outputs;
         }
     }
 }
 
-/// Stores values `step` apart; returns how many they are.
+/// Stores the results of rows, which lie `step` apart; returns how many rows there are.
 #[inline(always)]
-fn store_strided<const R: usize>(to: &mut [f32], step: usize, values: [f32; R]) -> usize {
-    to.iter_mut().step_by(step).zip(values).for_each(|(t, v)| *t = v);
+fn store<const O: usize, const R: usize>(to: &mut [f32], step: usize, values: [[f32; O]; R]) -> usize {
+    to.chunks_mut(step).zip(values).for_each(|(to, row)| to[..O].copy_from_slice(&row));
     R
 }
 
-/// Dot products of `w` with R consecutive rows of `x`.
+/// Dot products of O consecutive rows of `w` with R consecutive rows of `x`, of `n` values each.
 #[inline(always)]
-fn dot_products<S: Simd, const R: usize>(simd: S, w: &[f32], x: &[f32]) -> [f32; R] {
-    let (n, vectors) = (w.len(), PARTIAL_SUMS / S::F32_LANES);
-    // As many as a machine without vectors needs; others use the first of them.
-    let mut acc = [[simd.splat_f32s(0.0); PARTIAL_SUMS]; R];
+fn dot_products<S: Simd, const O: usize, const R: usize, const V: usize>(
+    simd: S,
+    n: usize,
+    w: &[f32],
+    x: &[f32],
+) -> [[f32; O]; R] {
+    let mut acc = [[[simd.splat_f32s(0.0); V]; O]; R];
     let whole = n / PARTIAL_SUMS * PARTIAL_SUMS;
+    let (w, x) = (&w[..O * n], &x[..R * n]);
     for k in (0..whole).step_by(PARTIAL_SUMS) {
-        let (w, _) = S::as_simd_f32s(&w[k..k + PARTIAL_SUMS]);
-        for r in 0..R {
-            let (x, _) = S::as_simd_f32s(&x[r * n + k..][..PARTIAL_SUMS]);
-            for v in 0..vectors {
-                acc[r][v] = simd.mul_add_f32s(w[v], x[v], acc[r][v]);
+        for v in 0..V {
+            let at = k + v * S::F32_LANES;
+            let own: [S::f32s; O] = std::array::from_fn(|o| S::as_simd_f32s(&w[o * n + at..][..S::F32_LANES]).0[0]);
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let x = S::as_simd_f32s(&x[r * n + at..][..S::F32_LANES]).0[0];
+                for (acc, w) in acc.iter_mut().zip(own) {
+                    acc[v] = simd.mul_add_f32s(w, x, acc[v]);
+                }
             }
         }
     }
-    let mut sums = [0.0; R];
+    let mut sums = [[0.0; O]; R];
     for r in 0..R {
-        let mut lanes = [0.0f32; PARTIAL_SUMS];
-        S::as_mut_simd_f32s(&mut lanes).0[..vectors].copy_from_slice(&acc[r][..vectors]);
-        for k in whole..n {
-            lanes[k - whole] = w[k].mul_add(x[r * n + k], lanes[k - whole]);
-        }
-        let mut half = PARTIAL_SUMS / 2;
-        while half > 0 {
-            for i in 0..half {
-                lanes[i] += lanes[i + half];
+        for o in 0..O {
+            let mut lanes = [0.0f32; PARTIAL_SUMS];
+            S::as_mut_simd_f32s(&mut lanes).0.copy_from_slice(&acc[r][o]);
+            for k in whole..n {
+                lanes[k - whole] = w[o * n + k].mul_add(x[r * n + k], lanes[k - whole]);
             }
-            half /= 2;
+            let mut half = PARTIAL_SUMS / 2;
+            while half > 0 {
+                for i in 0..half {
+                    lanes[i] += lanes[i + half];
+                }
+                half /= 2;
+            }
+            sums[r][o] = lanes[0];
         }
-        sums[r] = lanes[0];
     }
     sums
 }
@@ -176,7 +205,7 @@ mod tests {
     fn a_machine_without_vectors_gets_the_same_bits() {
         let mut rng = Stream::new(0, "dot");
         let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.next_normal() as f32).collect() };
-        for (rows, inputs, out) in [(1, 5, 2), (1, 64, 3), (2, 100, 3), (3, 37, 4), (7, 200, 2)] {
+        for (rows, inputs, out) in [(1, 5, 2), (1, 64, 3), (2, 100, 3), (3, 37, 4), (7, 200, 2), (9, 131, 8)] {
             let (x, w) = (random(rows * inputs), random(out * inputs));
             let mut plain = vec![0.0; rows * out];
             DotProducts { rows, inputs, x: &x, w: &w, sums: &mut plain }.with_simd(pulp::Scalar);
