@@ -251,7 +251,7 @@ mod tests {
         let block = open.block(at as u64..rest as u64);
         assert!(block.values(100_000, u32::from_le_bytes).unwrap().into_iter().eq(0..100_000));
         open.check_unchanged().unwrap();
-        std::fs::File::options().write(true).open(&path).unwrap().set_len(rest as u64 - 4).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(rest as u64 - 4).unwrap();
         for error in [block.values(100_000, u32::from_le_bytes).unwrap_err(), open.check_unchanged().unwrap_err()] {
             assert!(error.message.ends_with("net.onnx` changed while it was read"), "{error}");
         }

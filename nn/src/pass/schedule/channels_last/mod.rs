@@ -21,7 +21,7 @@ use crate::pass::apply::{conv_geometry, with_batch};
 use crate::pass::fold::folding;
 use crate::tensor::{tensor, values};
 use candle_core::Tensor;
-use segments::{FROM_LAST, TO_LAST, geometry};
+use segments::{FROM_LAST, TO_LAST, geometry, transposes};
 use std::sync::Arc;
 
 /// The maps of `t`, N x C x H x W, as N x H x W x C, where they lie so.
@@ -68,45 +68,41 @@ impl Trace {
 
     /// The maps kept for `id` as N x H x W x C, where they lie so.
     fn found_last(&self, id: NodeId) -> Result<Option<Tensor>> {
-        channels_last(self.value_or_fused(id)?)
+        Ok(self.find(self.fusion.value_node(id)).map(channels_last).transpose()?.flatten())
     }
 
     /// Computes the kernel that begins at `id` in this layout, where it takes or begins a segment: its value, and the node whose it is.
     pub(in crate::pass) fn compute_channels_last(&mut self, id: NodeId) -> Result<Option<(NodeId, Tensor)>> {
         let model = self.model.clone();
         let node = model.graph().node(id);
-        let plain = |value: Tensor| Ok(Some((id, value)));
-        match &node.op {
-            Op::Conv2d(c) => self.conv_channels_last(&model, id, c),
-            Op::Activation(f) => {
-                let Some(x) = self.found_last(node.inputs[0])? else { return Ok(None) };
-                plain(maps_of(elementwise::forward(*f, &values::<f32>(&x)?), x.dims()[0], &node.shape)?)
-            }
-            Op::Binary(f @ (Binary::Add | Binary::Mul)) => self.binary_channels_last(&model, id, *f),
-            Op::Reduce { reduction: reduction @ (Reduction::Mean | Reduction::Sum), axes, .. }
-                if axes[..] == [1, 2] =>
-            {
-                let Some(x) = self.found_last(node.inputs[0])? else { return Ok(None) };
-                let [n, h, w, c] = x.dims()[..] else { return Ok(None) };
-                let y = means(&values::<f32>(&x)?, h * w, c, *reduction == Reduction::Mean);
-                plain(tensor(y, &with_batch(n, &node.shape))?)
-            }
-            Op::Transpose(order) if order[..] == TO_LAST => Ok(self.found_last(node.inputs[0])?.map(|x| (id, x))),
-            Op::Transpose(order) if order[..] == FROM_LAST && self.fusion.is_channels_last(id) => {
-                let x = self.value_or_fused(node.inputs[0])?;
-                if x.dims().len() != 4 || !x.is_contiguous() || !self.model.is_f32(x) {
-                    return Ok(None);
-                }
-                plain(x.permute((0, 3, 1, 2))?)
-            }
-            Op::Identity => Ok(self
-                .found_last(node.inputs[0])?
-                .is_some()
-                .then(|| self.value_or_fused(node.inputs[0]).cloned())
-                .transpose()?
-                .map(|x| (id, x))),
-            _ => Ok(None),
+        if let Op::Conv2d(c) = &node.op {
+            return self.conv_channels_last(&model, id, c);
         }
+        if let Op::Binary(f @ (Binary::Add | Binary::Mul)) = node.op {
+            return self.binary_channels_last(&model, id, f);
+        }
+        let Some(input) = node.inputs.first() else { return Ok(None) };
+        if transposes(&node.op, FROM_LAST) && self.fusion.is_channels_last(id) {
+            let Some(x) = self.find(self.fusion.value_node(*input)) else { return Ok(None) };
+            let is_view = x.dims().len() == 4 && x.is_contiguous() && self.model.is_f32(x);
+            return Ok(is_view.then(|| x.permute((0, 3, 1, 2))).transpose()?.map(|x| (id, x)));
+        }
+        let Some(x) = self.found_last(*input)? else { return Ok(None) };
+        let [batch, h, w, c] = x.dims()[..] else { return Ok(None) };
+        if transposes(&node.op, TO_LAST) {
+            return Ok(Some((id, x)));
+        }
+        if let Op::Activation(f) = node.op {
+            return Ok(Some((id, maps_of(elementwise::forward(f, &values::<f32>(&x)?), batch, &node.shape)?)));
+        }
+        if let Op::Reduce { reduction: reduction @ (Reduction::Mean | Reduction::Sum), axes, .. } = &node.op
+            && axes[..] == [1, 2]
+        {
+            let y = means(&values::<f32>(&x)?, h * w, c, *reduction == Reduction::Mean);
+            return Ok(Some((id, tensor(y, &with_batch(batch, &node.shape))?)));
+        }
+        let is_same = node.op == Op::Identity;
+        Ok(is_same.then(|| x.permute((0, 3, 1, 2))).transpose()?.map(|x| (id, x)))
     }
 
     /// A convolution and what is fused with it.

@@ -19,39 +19,38 @@ pub fn begins_at(graph: &Graph, id: NodeId, goals: &[NodeId]) -> bool {
 
 /// Whether the first layer at `id`, or the transposition of channels that are last already, makes the input of such a segment.
 pub fn leads_to_one(graph: &Graph, id: NodeId, goals: &[NodeId]) -> bool {
-    let node = graph.node(id);
-    let can_begin = match &node.op {
-        Op::Conv2d(c) => {
-            let g = geometry(graph, id, c);
-            DenseRows::suits(&g) && g.window.kernel != [1, 1]
-        }
-        Op::Transpose(order) => order[..] == FROM_LAST,
-        _ => return false,
+    let op = &graph.node(id).op;
+    let is_first_layer = |c: &Conv| {
+        let g = geometry(graph, id, c);
+        DenseRows::suits(&g) && g.window.kernel != [1, 1]
     };
-    can_begin
-        && graph.consumers(last_of_layer(graph, id, goals)).iter().any(|next| match &graph.node(*next).op {
-            Op::Conv2d(_) => begins_at(graph, *next, goals),
-            Op::Transpose(order) => order[..] == TO_LAST,
-            Op::Binary(_) => follows(graph, *next, goals),
-            _ => false,
-        })
+    let can_begin = matches!(op, Op::Conv2d(c) if is_first_layer(c)) || transposes(op, FROM_LAST);
+    let takes = |next: NodeId| {
+        let op = &graph.node(next).op;
+        begins_at(graph, next, goals)
+            || transposes(op, TO_LAST)
+            || (matches!(op, Op::Binary(_)) && follows(graph, next, goals))
+    };
+    can_begin && graph.consumers(last_of_layer(graph, id, goals)).iter().any(|next| takes(*next))
 }
 
 /// Whether the node at `id` takes its maps in this layout and goes on in it.
 fn follows(graph: &Graph, id: NodeId, goals: &[NodeId]) -> bool {
     let node = graph.node(id);
-    match &node.op {
-        Op::Conv2d(c) if geometry(graph, id, c).window.kernel == [1, 1] && c.groups == 1 => {
-            // A concatenation would bring the result back to planes.
-            let last = last_of_layer(graph, id, goals);
-            !graph.consumers(last).iter().any(|next| matches!(graph.node(*next).op, Op::Concat { .. }))
-        }
-        Op::Conv2d(c) => DepthwiseRows::suits(&geometry(graph, id, c)),
-        Op::Binary(Binary::Add | Binary::Mul) => node.shape.len() == 3,
-        Op::Reduce { axes, .. } => axes[..] == [1, 2],
-        Op::Transpose(order) => order[..] == TO_LAST,
-        _ => false,
+    if let Op::Conv2d(c) = &node.op {
+        let g = geometry(graph, id, c);
+        // A concatenation would bring the result back to planes.
+        let consumers = graph.consumers(last_of_layer(graph, id, goals));
+        let is_joined = consumers.iter().any(|next| matches!(graph.node(*next).op, Op::Concat { .. }));
+        return DepthwiseRows::suits(&g) || (g.window.kernel == [1, 1] && g.groups == 1 && !is_joined);
     }
+    let is_of_maps = matches!(node.op, Op::Binary(Binary::Add | Binary::Mul)) && node.shape.len() == 3;
+    is_of_maps || matches!(&node.op, Op::Reduce { axes, .. } if axes[..] == [1, 2]) || transposes(&node.op, TO_LAST)
+}
+
+/// Whether an operation brings a sample's axes into this order.
+pub(super) fn transposes(op: &Op, order: [usize; 3]) -> bool {
+    matches!(op, Op::Transpose(own) if own[..] == order)
 }
 
 /// The last of the normalisation and activations that alone follow the layer at `id`, or itself.
@@ -65,6 +64,7 @@ fn last_of_layer(graph: &Graph, id: NodeId, goals: &[NodeId]) -> NodeId {
     at
 }
 
+/// The sizes of the convolution at `id` for one sample.
 pub(super) fn geometry(graph: &Graph, id: NodeId, c: &Conv) -> Geometry {
     let node = graph.node(id);
     conv_geometry(c, &with_batch(1, &graph.node(node.inputs[0]).shape), &node.shape)
