@@ -1,7 +1,7 @@
 //! A convolution whose groups are one, as a matrix product whose rows are output positions. A pointwise one reads its input in place
 //! in either layout; a first layer, which reads few channels, reads a padded copy of its planes in place.
 
-use super::Maps;
+use super::maps::Maps;
 use crate::kernels::conv::{Combine, Epilogue, Geometry};
 use crate::kernels::disjoint::vec_filled_by;
 use crate::kernels::matmul::Matrix;

@@ -4,8 +4,9 @@
 //! A task computes a band of rows of [`TILE`] channels. It copies (or computes) rows of the input into a ring of padded rows, from
 //! which it computes rows of outputs.
 
+use super::dense::DenseRows;
+use super::maps::Maps;
 use super::ring_rows::RingRows;
-use super::{DenseRows, Maps};
 use crate::kernels::conv::{Combine, Epilogue, Geometry};
 use crate::kernels::disjoint::{DisjointSlice, vec_filled_by};
 use crate::kernels::elementwise;

@@ -5,25 +5,18 @@
 
 mod dense;
 mod depthwise;
+mod maps;
 mod ring_rows;
 
 pub use dense::DenseRows;
 pub use depthwise::{DepthwiseRows, Expansion};
+pub use maps::Maps;
 
 use super::disjoint::vec_filled_by;
 use crate::simd::arch;
 use crate::tensor::VALUES_PER_TASK;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
-
-/// Maps of a batch in either layout.
-#[derive(Clone, Copy)]
-pub enum Maps<'a> {
-    /// N x H x W x C.
-    ChannelsLast(&'a [f32]),
-    /// N x C x H x W.
-    Planes(&'a [f32]),
-}
 
 /// Channels whose sums are kept together.
 const MEAN_CHANNELS: usize = 16;

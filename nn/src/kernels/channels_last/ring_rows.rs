@@ -2,8 +2,7 @@
 //!
 //! Every sum is one chain of fused multiply-adds in the order of the taps, and the bias is added last.
 
-use super::DepthwiseRows;
-use super::depthwise::TILE;
+use super::depthwise::{DepthwiseRows, TILE};
 use crate::kernels::disjoint::DisjointSlice;
 use crate::simd::Lane;
 use pulp::{Simd, WithSimd};
