@@ -276,6 +276,9 @@ impl ProbeArg {
             artifact.complete = false;
             artifact.notes.insert(0, "stopped early; what was done by then is shown".into());
         }
+        if let (Input::Data(_), Ok(model)) = (input, on.model()) {
+            artifact.notes.extend(model.card().preprocess.as_ref().and_then(|p| p.note()));
+        }
         artifact.manifest = serde_json::json!({
             "probe": self.0.settings(),
             "subject": on.to_string(),

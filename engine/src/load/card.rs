@@ -12,10 +12,6 @@ use crate::model::boxes::{BoxDecoding, DECODINGS};
 use crate::model::outputs::{Evidence, OutputKind};
 use crate::model::{Background, Card, Model};
 
-/// What `draft` means, for a note.
-const DRAFT: &str = "draft: JPEG files of data sets are scaled down by 2, 4 or 8 while they are decoded, where they are that much larger \
-                     than the net's resize; the inputs differ from those of whole files. An image that is given by itself is read whole";
-
 impl LoadRequest<'_> {
     /// The net with its `known` preprocessing and its labels, as the options change them; labels `beside` it name classes that
     /// nothing else names.
@@ -30,7 +26,7 @@ impl LoadRequest<'_> {
         let is_read = known.is_some() && known == beside.preprocess;
         let options = if is_read { &unsized_options } else { self.options };
         let (preprocess, assumed) = photos::with_options(known, options, model.input_shape())?;
-        card.notes.extend(preprocess.as_ref().filter(|p| p.draft).map(|_| DRAFT.to_string()));
+        card.notes.extend(preprocess.as_ref().and_then(Preprocess::note));
         card.preprocess = preprocess;
         card.notes.extend(assumed);
         card.output = self.options.output.or(card.output);

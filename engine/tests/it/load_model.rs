@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::{onnx_bytes, reference};
-use convscope_engine::data::{Image, Interpolation, Order, Resize, Size};
+use convscope_engine::data::{Image, Interpolation, Order, Resize, Size, load_images};
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::{guess, load_model};
-use convscope_engine::{Error, Kind, Model};
+use convscope_engine::probe::ProbeArg;
+use convscope_engine::probes::retrieval::codes::CodesOf;
+use convscope_engine::{Error, Input, Job, Kind, Model, Subject};
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A field of a protobuf message.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -89,9 +92,21 @@ fn options_make_a_card_for_a_net_that_has_none() {
 fn a_draft_is_said() {
     let with = |draft: bool| load(FIXED, "net.onnx", json!({"mean": 0.5, "std": 0.5, "draft": draft})).unwrap();
     let (draft, whole) = (with(true), with(false));
-    let says = |net: &Model| net.card().notes.iter().any(|n| n.starts_with("draft: JPEG files"));
-    assert_eq!((says(&draft), says(&whole)), (true, false));
+    let says = |notes: &[String]| notes.iter().filter(|n| n.starts_with("draft: JPEG files")).count();
+    assert_eq!((says(&draft.card().notes), says(&whole.card().notes)), (1, 0));
     assert_ne!(draft.card().preprocess().unwrap(), whole.card().preprocess().unwrap());
+    // And of what is computed from a data set.
+    let folder = tempfile::tempdir().unwrap();
+    let file = Image::filled(400, 300, [200, 90, 30]).unwrap().encode_jpeg(90).unwrap();
+    std::fs::write(folder.path().join("a.jpg"), file).unwrap();
+    let data = Input::Data(load_images(folder.path()).unwrap());
+    for (spec, notes) in [(json!({"draft": true}), 1), (json!({}), 0)] {
+        let options = serde_json::from_value::<LoadOptions>(spec).unwrap();
+        let net = load_model("shapes", &options, folder.path(), &|_| {}).unwrap();
+        let probe = ProbeArg(Arc::new(CodesOf { cache: false, ..Default::default() }));
+        let made = probe.ask(&Subject::Model(net), &data, &Job::new()).unwrap();
+        assert_eq!(says(&made.notes), notes);
+    }
 }
 
 /// Which output of one more than there are names is the background is a guess, which is said and can be said otherwise.

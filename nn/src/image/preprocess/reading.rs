@@ -7,6 +7,15 @@ use crate::error::Result;
 use crate::image::Image;
 
 impl Preprocess {
+    /// A note on what [`Preprocess::draft`] changes, where it is on.
+    pub fn note(&self) -> Option<String> {
+        self.draft.then(|| {
+            "draft: JPEG files that a data set gives for the net's input alone are scaled down by 2, 4 or 8 while they are decoded, \
+             where they are that much larger than the resize; such inputs differ from those of whole files"
+                .into()
+        })
+    }
+
     /// The photo in a file, for [`Preprocess::apply`]. With [`Preprocess::draft`], a JPEG file is scaled down by 8, 4 or 2 while it is
     /// decoded, by the most that leaves it the size of the resize, as after PIL's `Image.draft`; the photo is as much smaller.
     ///
