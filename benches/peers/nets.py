@@ -1,24 +1,27 @@
 #!/usr/bin/env python3
-"""Measures many nets against PyTorch and onnxruntime by the CPU time of one thread, and writes the table to docs/speed.md.
+"""Measures many nets against PyTorch and onnxruntime, and writes the table to docs/speed.md.
 
-usage: nets.py --bin TASKS [--nets NAME,..] [--tasks forward:1,gradient:1,forward:8] [--rounds 9] [--folder DIR] [--json OUT]
-               [--write docs/speed.md]
+usage: nets.py --bin TASKS [--nets NAME,..] [--tasks forward:1,gradient:1,forward:8] [--rounds 9] [--threads 1] [--folder DIR]
+               [--json OUT] [--write docs/speed.md]
 
 TASKS is the built `tasks` bench (`cargo build --release --bench tasks`; cargo prints its path). Nets are torchvision's with seeded
-random weights at 224 px, exported to ONNX. All sides run in turns on one thread; each cell is the least CPU time of the rounds,
-which other programs on the machine disturb less than wall time, in milliseconds. PyTorch runs in both layouts, and the better
-counts. `--write` replaces what stands between the markers `<!-- nets -->` and `<!-- /nets -->`. Needs requirements.txt.
+random weights at 224 px, exported to ONNX. All sides run in turns. On one thread each cell is the least CPU time of the rounds,
+which other programs on the machine disturb less than wall time; on more threads it is the median of wall times, which needs an idle
+machine; in milliseconds. PyTorch runs in both layouts, and the better counts. `--write` replaces what stands between the markers `<!-- nets -->` and `<!-- /nets -->`. Needs requirements.txt.
 """
-import argparse, glob, json, os, subprocess, sys, tempfile, time, warnings
+import argparse, glob, json, os, statistics, subprocess, sys, tempfile, time, warnings
 
-os.environ.update(RAYON_NUM_THREADS='1', OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', MIMALLOC_PURGE_DELAY='10000')
+# Before the libraries start their threads.
+THREADS = int(sys.argv[sys.argv.index('--threads') + 1]) if '--threads' in sys.argv else 1
+os.environ.update(RAYON_NUM_THREADS=str(THREADS), OMP_NUM_THREADS=str(THREADS), MKL_NUM_THREADS=str(THREADS),
+                  MIMALLOC_PURGE_DELAY='10000')
 warnings.filterwarnings('ignore')
 import numpy as np
 import onnxruntime
 import torch
 import torchvision
 
-torch.set_num_threads(1)
+torch.set_num_threads(THREADS)
 NETS = """alexnet vgg16 squeezenet1_1 resnet18 resnet50 wide_resnet50_2 resnext50_32x4d densenet121 googlenet inception_v3 mobilenet_v2
 mobilenet_v3_small mobilenet_v3_large mnasnet1_0 shufflenet_v2_x1_0 efficientnet_b0 efficientnet_b3 efficientnet_v2_s regnet_y_400mf
 regnet_y_8gf convnext_tiny convnext_base vit_b_16 swin_t""".split()
@@ -65,15 +68,17 @@ class Ours:
         before = self.cpu()
         self.process.stdin.write(f'{path} {task} {batch}\n')
         self.process.stdin.flush()
-        if not self.process.stdout.readline():
+        answer = self.process.stdout.readline()
+        if not answer:
             raise SystemExit(f'{path}: no answer')
-        return self.cpu() - before
+        return self.cpu() - before if THREADS == 1 else float(answer)
 
 
 def timed(run):
-    before = time.process_time()
+    clock = time.process_time if THREADS == 1 else time.perf_counter
+    before = clock()
     run()
-    return time.process_time() - before
+    return clock() - before
 
 
 def gradient(net, x):
@@ -85,7 +90,7 @@ def measure(ours, name, folder, tasks, rounds):
     net = make(name)
     path, last = export(net, name, folder), make(name).to(memory_format=torch.channels_last)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = THREADS
     session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
     for task in tasks:
         kind, batch = task.split(':')
@@ -110,7 +115,8 @@ def measure(ours, name, folder, tasks, rounds):
                     spent = run()
                     if turn > 0:
                         times[side].append(spent)
-        best = {side: min(all) * 1e3 for side, all in times.items()}
+        of_rounds = min if THREADS == 1 else statistics.median
+        best = {side: of_rounds(all) * 1e3 for side, all in times.items()}
         peer = min(best['torch'], best['last'])
         yield dict(net=name, task=kind, batch=int(batch), ours=best['ours'], torch=peer, onnx=best.get('onnx'))
 
@@ -127,6 +133,7 @@ def main():
     a.add_argument('--nets', default=','.join(NETS))
     a.add_argument('--tasks', default='forward:1,gradient:1,forward:8')
     a.add_argument('--rounds', type=int, default=9)
+    a.add_argument('--threads', type=int, default=1)
     a.add_argument('--folder', default='')
     a.add_argument('--json', default='')
     a.add_argument('--write', default='')
