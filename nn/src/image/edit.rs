@@ -1,5 +1,5 @@
 //! Changes to an image: geometry (crop, rotate, shift), degradation (blur, noise, brightness, JPEG), fill. Resizing is in
-//! [`super::resize`].
+//! `resize`.
 //!
 //! Label, path and attributes stay; mask, bounding box and keypoints follow the geometry.
 //! Positions are in pixels, x to the right and y down, and the centre of the first pixel is at (0.5, 0.5).

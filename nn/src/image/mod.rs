@@ -1,7 +1,7 @@
 //! An image: 8-bit RGB pixels and what is known about them (label, file, attributes, mask, bounding box,
 //! keypoints).
 //!
-//! Reading and writing files is in [`decode`], changes to the pixels are in [`edit`] and [`resize`].
+//! Reading and writing files is in [`decode`], changes to the pixels are in [`edit`] and `resize`.
 
 pub mod decode;
 pub mod edit;

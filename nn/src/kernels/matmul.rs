@@ -1,7 +1,7 @@
 //! Matrix products of strided views by [`row_gemm`], with the same bits on every machine.
 
 use super::disjoint::DisjointSlice;
-use super::row_gemm::{self, PackedColumns, RowEpilogue};
+use super::row_gemm::{self, ColumnOffsets, PackedColumns, RowEpilogue, Rows};
 use crate::tensor::Real;
 
 /// A matrix inside a slice: element (i, j) lies at `i * row + j * column`.
@@ -24,6 +24,12 @@ impl<'a, T> Matrix<'a, T> {
     /// The transposed view.
     pub fn transposed(self) -> Self {
         Matrix { row: self.column, column: self.row, ..self }
+    }
+}
+
+impl<'a, T> From<Matrix<'a, T>> for Rows<'a, T> {
+    fn from(m: Matrix<'a, T>) -> Self {
+        Rows { data: m.data, row: m.row, columns: ColumnOffsets::Apart(m.column) }
     }
 }
 

@@ -5,15 +5,13 @@
 //! Explanations", SIGMOD 2019 (its exact part).
 
 use super::crop::{Base, Crops, Region};
-use super::reach::{Reach, reach_of};
+use super::reach::{Reach, reach_of, sums_positions};
 use super::schedule::fuse::FusedLayer;
 use super::{Tap, Trace, apply};
 use crate::error::{Context, Error, Result};
 use crate::graph::op::Reduction;
 use crate::graph::{NodeId, Op};
-use crate::kernels::conv::Combine;
-use crate::kernels::conv::Epilogue;
-use crate::kernels::conv::WinogradTile;
+use crate::kernels::conv::{Combine, Epilogue, WinogradTile};
 use crate::kernels::{average_pool, pool};
 use crate::model::Model;
 use crate::model::pack_cache::Direction;
@@ -336,11 +334,8 @@ impl Changed<'_> {
                 let is_max = matches!(node.op, Op::MaxPool(_));
                 let x = self.crop(node.inputs[0], &inputs, if is_max { f32::NEG_INFINITY } else { 0.0 })?;
                 let input = &graph.node(node.inputs[0]).shape;
-                let g = pool::PoolGeometry {
-                    input: [input[1], input[2]],
-                    output: [node.shape[1], node.shape[2]],
-                    pool: *p,
-                };
+                let [input, output] = [input, &node.shape].map(|shape| [shape[1], shape[2]]);
+                let g = pool::PoolGeometry { input, output, pool: *p };
                 let x = values::<f32>(&x)?;
                 let y = if is_max {
                     pool::max(&g.part(inputs.size, region.size), &x)
@@ -400,9 +395,4 @@ impl Changed<'_> {
             _ => Err(Error::internal("a whole value among windows")),
         }
     }
-}
-
-/// Whether an operation sums each map.
-fn sums_positions(op: &Op) -> bool {
-    matches!(op, Op::Reduce { reduction, axes, .. } if axes[..] == [1, 2] && *reduction != Reduction::Max)
 }

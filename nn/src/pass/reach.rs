@@ -2,6 +2,7 @@
 //! same position of their inputs leave it as it is, and all others spread the change over the whole map.
 
 use super::crop::Region;
+use crate::graph::op::Reduction;
 use crate::graph::{Graph, NodeId, Op};
 
 /// The share of a map that a window covers from which on the whole map is recomputed.
@@ -93,4 +94,9 @@ fn is_local(op: &Op) -> bool {
         | Op::Pad { .. }
         | Op::Resize { .. } => false,
     }
+}
+
+/// Whether an operation sums each map.
+pub(super) fn sums_positions(op: &Op) -> bool {
+    matches!(op, Op::Reduce { reduction, axes, .. } if axes[..] == [1, 2] && *reduction != Reduction::Max)
 }

@@ -1,6 +1,6 @@
 //! The register tiles of a product: some rows times one block of packed columns, and the epilogue.
 
-use super::{ColumnOffsets, Rows, VECTORS};
+use super::rows::{ColumnOffsets, Rows, VECTORS};
 use crate::kernels::conv::microkernel::KC;
 use crate::simd::Lane;
 use pulp::{Simd, WithSimd};

@@ -6,6 +6,7 @@
 //! whatever its tile, the number of rows or threads, and the width and caches of the machine.
 
 mod block_product;
+mod rows;
 
 use super::conv::Clamp;
 use super::conv::microkernel::MR;
@@ -16,6 +17,8 @@ use crate::graph::op::Activation;
 use crate::simd::{Lane, arch, lanes_of};
 use block_product::BlockProduct;
 use rayon::prelude::*;
+use rows::VECTORS;
+pub use rows::{ColumnOffsets, Rows};
 use std::ops::Range;
 
 /// Multiply-adds below which a task is not worth starting.
@@ -24,8 +27,6 @@ const MIN_TASK_MACS: usize = 1 << 18;
 const MIN_TASKS: usize = 16;
 /// Values of the left operand that a task reads again for each block of columns: half of a core's cache.
 const ROWS_IN_CACHE: usize = 1 << 17;
-/// Vectors of columns in a block.
-const VECTORS: usize = 3;
 
 /// Columns of a block on this machine.
 pub fn block_width<T: Lane>() -> usize {
@@ -81,50 +82,6 @@ impl<T: Lane> PackedColumns<T> {
     fn block(&self, block: usize) -> (&[T], usize) {
         let width = block_width::<T>();
         (&self.values[block * width * self.depth..][..width * self.depth], width.min(self.columns - block * width))
-    }
-}
-
-/// The left operand: element (i, k) lies at `i * row` plus the offset of column k.
-#[derive(Clone, Copy)]
-pub struct Rows<'a, T> {
-    /// The values.
-    pub data: &'a [T],
-    /// Values between rows.
-    pub row: usize,
-    /// Where the columns lie.
-    pub columns: ColumnOffsets<'a>,
-}
-
-/// Where the columns of a left operand lie, from its first value on.
-#[derive(Clone, Copy)]
-pub enum ColumnOffsets<'a> {
-    /// Column k this many values after column k - 1.
-    Apart(usize),
-    /// Each column at an offset of its own.
-    Listed(&'a [usize]),
-}
-
-impl<'a, T> From<Matrix<'a, T>> for Rows<'a, T> {
-    fn from(m: Matrix<'a, T>) -> Self {
-        Rows { data: m.data, row: m.row, columns: ColumnOffsets::Apart(m.column) }
-    }
-}
-
-impl<T> Rows<'_, T> {
-    /// The rows from one on.
-    fn after(self, rows: usize) -> Self {
-        Rows { data: self.data.get(rows * self.row..).unwrap_or_default(), ..self }
-    }
-
-    /// The offset of the last value of row 0.
-    fn reach(&self, depth: usize) -> usize {
-        match self.columns {
-            ColumnOffsets::Apart(column) => (depth - 1) * column,
-            ColumnOffsets::Listed(at) => {
-                assert!(at.len() >= depth, "too few columns are listed");
-                at[..depth].iter().copied().max().unwrap_or(0)
-            }
-        }
     }
 }
 
